@@ -1,0 +1,1 @@
+"""What crosses the wire: pydantic models with exactly the contract's names."""

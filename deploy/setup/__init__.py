@@ -1,0 +1,1 @@
+"""What `make` runs: set-up from the locks, Debian's packages, and the stages of the tests."""

@@ -1,0 +1,1 @@
+"""What Greenroom decides, and everything it decides with; no HTTP, no queue."""

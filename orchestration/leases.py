@@ -1,0 +1,190 @@
+"""Who may act on a row that is due: claim, renew, and write only while the claim holds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from observability import metrics
+from orchestration.database import Database, DatabaseUnavailable, clock, keep_now, now
+from orchestration.models import Playback, Recording, Session
+
+log = structlog.get_logger(__name__)
+
+#: A row of any of these is a duty: see models/columns.py.
+DutyRow = Session | Playback | Recording
+#: How far the first retry is away; each further one doubles it.
+BACKOFF_SECONDS_FIRST: Final = 0.5
+
+
+class LeaseLost(Exception):
+    """Somebody else owns the row now: stop, touch nothing."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to act on one row, and its number."""
+
+    table: type[DutyRow]
+    id: UUID
+    owner: str
+    epoch: int
+    nudges: int  #: as they were at the claim
+    attempts: int
+
+
+def key_of(table: type[DutyRow]) -> ColumnElement[UUID]:
+    """Name the column a duty is found by."""
+    return table.session_id if table is Playback else table.id  # type: ignore[return-value, union-attr]  # SQLModel types columns as values
+
+
+async def claim(
+    db: Database, table: type[DutyRow], row_id: UUID, *, owner: str, seconds: float
+) -> Lease | None:
+    """Take the right to act, if the row is due and nobody has it.
+
+    The claim counts an attempt; an orderly `save` sets the count back to 0, so that only what
+    kills its worker adds up.
+    """
+    columns: Any = table  # SQLModel types columns as values
+    async with db.begin() as tx:
+        moment = await now(tx)
+        won = (
+            await tx.execute(
+                update(table)
+                .where(
+                    key_of(table) == row_id,
+                    # due: somebody wished, hinted, or the time has come
+                    columns.look_at <= moment,
+                    # free: never claimed, given back, or its owner fell silent
+                    or_(columns.lease_until.is_(None), columns.lease_until <= moment),
+                )
+                .values(
+                    epoch=columns.epoch + 1,
+                    attempts=columns.attempts + 1,
+                    lease_owner=owner,
+                    lease_until=moment + timedelta(seconds=seconds),
+                )
+                .returning(columns.epoch, columns.nudges, columns.attempts)
+                .execution_options(synchronize_session=False)
+            )
+        ).one_or_none()
+    if won is None:
+        return None
+    return Lease(table, row_id, owner, epoch=won.epoch, nudges=won.nudges, attempts=won.attempts)
+
+
+@asynccontextmanager
+async def kept(db: Database, lease: Lease, *, seconds: float) -> AsyncIterator[None]:
+    """Renew the lease while the block works; cancel the block when the lease is lost.
+
+    Raises LeaseLost.
+    """
+    worker = asyncio.current_task()
+    assert worker is not None
+    lost = False
+
+    async def renew() -> None:
+        nonlocal lost
+        while True:
+            await asyncio.sleep(seconds / 3)
+            try:
+                lost = not await _renew(db, lease, seconds=seconds)
+            except DatabaseUnavailable:
+                continue  # the lease still has two thirds to run
+            if lost:
+                worker.cancel()
+                return
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost:
+            worker.uncancel()
+            raise LeaseLost(str(lease.id)) from None
+        raise
+    finally:
+        renewing.cancel()
+
+
+async def locked(tx: AsyncSession, lease: Lease) -> Any:  # the table's row
+    """Load the row for writing, if the claim still holds. Raises LeaseLost."""
+    columns: Any = lease.table
+    found = (
+        await tx.execute(
+            select(lease.table, clock(tx))
+            .where(key_of(lease.table) == lease.id, columns.epoch == lease.epoch)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    ).one_or_none()
+    row = None
+    if found is not None:
+        row = found[0]
+        keep_now(tx, found[1])
+    if row is None or row.lease_owner != lease.owner:
+        metrics.LEASES_LOST.inc()
+        raise LeaseLost(str(lease.id))
+    return row
+
+
+async def locked_with_session(tx: AsyncSession, lease: Lease) -> tuple[Any, Session]:
+    """Load the row and its session's for writing, if the claim still holds. Raises LeaseLost.
+
+    Whoever writes to several rows of a show locks its session's first: two orders are a deadlock.
+    """
+    columns: Any = lease.table
+    session_id = select(columns.session_id).where(key_of(lease.table) == lease.id).scalar_subquery()
+    session = (
+        await tx.execute(select(Session).where(Session.id == session_id).with_for_update())  # type: ignore[arg-type]
+    ).scalar_one()
+    return await locked(tx, lease), session
+
+
+def give_back(row: DutyRow, lease: Lease, moment: datetime, *, again_at: datetime | None) -> None:
+    """End a claim in order: free the row, and say when to look again.
+
+    A wish or hint that came meanwhile is due at once.
+    """
+    row.attempts = 0
+    row.lease_owner = None
+    row.lease_until = None
+    row.look_at = moment if row.nudges != lease.nudges else again_at
+
+
+def nudge(row: DutyRow, moment: datetime) -> None:
+    """Make a row due now: something happened to it. Only a wish lifts a quarantine, before this."""
+    row.nudges += 1
+    if row.quarantined_at is None:
+        row.look_at = moment
+
+
+def backoff_seconds(failures: int, *, longest: float) -> float:
+    """Say how long to wait after so many failures in a row: 0.5 s, 1 s, 2 s ... `longest`."""
+    exponent = min(max(failures - 1, 0), 16)
+    return float(min(BACKOFF_SECONDS_FIRST * 2**exponent, longest))
+
+
+async def _renew(db: Database, lease: Lease, *, seconds: float) -> bool:
+    columns: Any = lease.table
+    async with db.begin() as tx:
+        moment = await now(tx)
+        renewed = await tx.execute(
+            update(lease.table)
+            .where(
+                key_of(lease.table) == lease.id,
+                columns.epoch == lease.epoch,
+                columns.lease_owner == lease.owner,
+            )
+            .values(lease_until=moment + timedelta(seconds=seconds))
+            .execution_options(synchronize_session=False)
+        )
+    return bool(renewed.rowcount)  # type: ignore[attr-defined]  # an UPDATE answers a cursor result

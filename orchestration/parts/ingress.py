@@ -1,0 +1,98 @@
+"""An ingress of a show: where an encoder sends to."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from orchestration import names
+from orchestration.parts.part import READY, Outcome, Tools
+from orchestration.plane import IngressSeen, Input, MediaPlane, NotThere
+from orchestration.show import Show
+from orchestration.states import Wanted
+
+#: A disabled ingress lets go of its encoder in 0.01 to 0.95 s; a dead one never does.
+IDLE_SECONDS_MAX: Final = 3.0
+IDLE_POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True)
+class IngressPart:
+    """The RTMP or the WHIP ingress; two identities, because one would evict the other."""
+
+    input: Input
+
+    async def ensure(self, show: Show, tools: Tools) -> Outcome:
+        """Adopt the one that is there, remove surplus ones, create it when there is none.
+
+        Before the green room opens it exists disabled, so that its key can be set up in an encoder.
+        """
+        enabled = show.wants(Wanted.OPEN)
+        kept, surplus = self._sorted_out(show, await tools.seen.ingresses())
+        for extra in surplus:
+            await close(extra, tools.plane)
+        if kept is None:
+            kept = await tools.plane.create_ingress(
+                self.input,
+                name=show.room,
+                room=show.room,
+                identity=names.identity_of(show.host_id, self.input),
+                title=show.title,
+                enabled=enabled,
+            )
+        elif kept.enabled != enabled:
+            kept = await tools.plane.enable_ingress(kept.ingress_id, enabled=enabled)
+        if show.ingress_ids[self.input] != kept.ingress_id:
+            await tools.ledger.learn(
+                event=f"{self.input}_ingress.ready"
+                if show.ingress_ids[self.input] is None
+                # Its key is another one: an encoder that has the old key cannot come back.
+                else f"{self.input}_ingress.replaced",
+                **{
+                    f"{self.input}_ingress_id": kept.ingress_id,
+                    f"{self.input}_url": kept.url,
+                    f"{self.input}_key_sealed": tools.ledger.sealed(kept.stream_key),
+                },
+            )
+        return READY
+
+    async def remove(self, show: Show, tools: Tools) -> Outcome:
+        """Delete every ingress of this kind in the show's room, and forget its key."""
+        kept, surplus = self._sorted_out(show, await tools.seen.ingresses())
+        for ingress in (*surplus, *((kept,) if kept else ())):
+            await close(ingress, tools.plane)
+        if show.ingress_ids[self.input] is not None:
+            forgotten = ("ingress_id", "url", "key_sealed")
+            await tools.ledger.learn(**{f"{self.input}_{fact}": None for fact in forgotten})
+        return READY
+
+    def _sorted_out(
+        self, show: Show, seen: tuple[IngressSeen, ...]
+    ) -> tuple[IngressSeen | None, tuple[IngressSeen, ...]]:
+        """Tell the one to keep (the recorded one, else the first) from the surplus."""
+        mine = [item for item in seen if item.input is self.input and item.room == show.room]
+        mine.sort(key=lambda item: item.ingress_id != show.ingress_ids[self.input])
+        return (mine[0] if mine else None), tuple(mine[1:])
+
+
+async def close(ingress: IngressSeen, plane: MediaPlane) -> None:
+    """Disable, wait until it is idle, delete.
+
+    Deleting a busy one in one step was seen to kill livekit-server
+    (a nil state in UpdateIngressState when the encoder stops at that very moment).
+    """
+    try:
+        if ingress.enabled or ingress.is_busy:
+            ingress = await plane.enable_ingress(ingress.ingress_id, enabled=False)
+        waited = 0.0
+        while ingress.is_busy and waited < IDLE_SECONDS_MAX:
+            await asyncio.sleep(IDLE_POLL_SECONDS)
+            waited += IDLE_POLL_SECONDS
+            listed = await plane.list_ingress(ingress.room)
+            ingress = next(
+                (item for item in listed if item.ingress_id == ingress.ingress_id), ingress
+            )
+            if all(item.ingress_id != ingress.ingress_id for item in listed):
+                return
+        await plane.delete_ingress(ingress.ingress_id)
+    except NotThere:
+        return

@@ -1,0 +1,1 @@
+"""What a show leaves behind: found, checked, joined if it must be, and judged."""

@@ -1,0 +1,1 @@
+"""What must hold of the files in this repository, whatever the code does."""
