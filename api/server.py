@@ -162,9 +162,7 @@ class _Parser:
 
 
 @asynccontextmanager
-async def serving(
-    app: web.Application, host: str, port: int, *, reuse_port: bool = False
-) -> AsyncIterator[int]:
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
     """Listen while the block runs; give the port (port 0 is any free one)."""
     runner = Runner(
         app,
@@ -180,7 +178,7 @@ async def serving(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=reuse_port)
+        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
         await site.start()
         yield runner.addresses[0][1]
     finally:

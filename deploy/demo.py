@@ -18,9 +18,10 @@ import aiohttp
 import orjson
 
 from deploy import demo_livekit, testcard
-from deploy.demo_children import Child, ChildDied, children, free_port, is_listening
+from deploy.demo_children import Child, ChildDied, children
 from deploy.demo_feed import Feed, Viewer, report_lines
 from deploy.demo_livekit import LIVEKITS, Wish
+from deploy.ports import free_port, is_listening
 from orchestration.settings import Settings
 
 #: A machine that is busy with something else takes this long to start a Python process.

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -132,24 +131,3 @@ async def children(folder: Path) -> AsyncIterator[Children]:
         raise
     finally:
         await ours.end_all()
-
-
-def free_port(wanted: int = 0, *, host: str = "127.0.0.1") -> int:
-    """Give the wanted port if it is free, else any that is."""
-    for port in (wanted, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As servers do: a port that was closed a moment ago is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no port is free")
-
-
-def is_listening(port: int, *, host: str = "127.0.0.1") -> bool:
-    """Say whether somebody accepts connections there."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) == 0

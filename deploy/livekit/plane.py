@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from typing import Final
 
 import aiohttp
 
-from deploy.demo_children import Child, ChildDied, Children, children, free_port, is_listening
+from deploy.demo_children import Child, ChildDied, Children, children
 from deploy.livekit import files
+from deploy.ports import free_port, is_listening
 
 #: A laden machine takes long to start a program of 75 MB.
 START_SECONDS: Final = 60.0
@@ -91,7 +91,7 @@ def settle(given: Mapping[str, str], *, any_ports: bool) -> dict[str, str]:
     for name, is_udp in PORTS.items():
         if name not in given:
             wanted = 0 if any_ports else int(values[name])
-            values[name] = str(_free_udp_port(wanted) if is_udp else free_port(wanted))
+            values[name] = str(free_port(wanted, is_udp=is_udp))
     values["LIVEKIT_REDIS"] = f"127.0.0.1:{free_port()}"
     at = {
         "LIVEKIT_WS_URL": f"ws://127.0.0.1:{values['LIVEKIT_PORT']}",
@@ -224,11 +224,3 @@ async def _answers_ping(port: int) -> bool:
         return await asyncio.wait_for(reader.readline(), 2) == b"+PONG\r\n"
     finally:
         writer.close()
-
-
-def _free_udp_port(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise OSError("no UDP port is free")

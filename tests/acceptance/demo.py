@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from deploy.ports import free_port
 from tests.system import processes
-from tests.system.ports import free_port
 from tests.system.processes import Process
 
 

@@ -14,11 +14,11 @@ import aiohttp
 import orjson
 
 from deploy import testcard
+from deploy.ports import free_port
 from tests.acceptance.caller import Caller, browser
 from tests.acceptance.show import Show
 from tests.contract.control import Control
 from tests.system import processes
-from tests.system.ports import free_port, is_open
 from tests.system.processes import Process
 from tests.system.waits import until
 
@@ -111,9 +111,8 @@ class Product:
 
     async def start_api(self, **settings: str) -> Process:
         """Start the API, and wait until it listens."""
-        port = int(self.environment["GREENROOM_API_PORT"])
         self.api = self.command("api", "api", **settings)
-        await self.api.ready(lambda: is_open(port))
+        await self.api.says('"api_ready"')
         return self.api
 
     async def start_worker(

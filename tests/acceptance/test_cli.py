@@ -15,9 +15,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from deploy.cli import COMMANDS, main
+from deploy.ports import free_port
 from tests.integration.workers_stage import Stage, standing
 from tests.system import processes
-from tests.system.ports import free_port, is_open
 from tests.system.waits import until
 from tests.system.web import serving
 
@@ -110,7 +110,7 @@ async def test_a_draining_api_serves_on_and_says_that_it_is_not_ready(
             async with http.get(url + path) as answer:
                 return answer.status
 
-        await serving.ready(lambda: is_open(port))
+        await serving.says('"api_ready"')
         before = await said("/readyz")
 
         serving.terminate()
@@ -300,7 +300,7 @@ async def test_the_doctor_finds_nothing_wrong_where_all_is_well(
         api = processes.running([*GREENROOM, "api"], name="api", environment=settings)
         worker = processes.running([*GREENROOM, "worker"], name="worker", environment=settings)
         async with api as serving, worker:
-            await serving.ready(lambda: is_open(port))
+            await serving.says('"api_ready"')
 
             async def asked() -> subprocess.CompletedProcess[str] | None:
                 said = await asyncio.to_thread(greenroom, "doctor", folder=tmp_path, **settings)
@@ -345,7 +345,7 @@ async def test_a_token_and_a_key_open_the_api(stage: Stage, tmp_path: Path) -> N
         processes.running([*GREENROOM, "api"], name="api", environment=settings) as serving,
         aiohttp.ClientSession() as http,
     ):
-        await serving.ready(lambda: is_open(port))
+        await serving.says('"api_ready"')
 
         async def status(headers: dict[str, str]) -> int:
             address = f"http://127.0.0.1:{port}/presets"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from deploy.ports import free_port
 from tests.acceptance.audience import watching
 from tests.acceptance.conftest import BRISK, Databases
 from tests.acceptance.performance import perform
 from tests.acceptance.product import product
 from tests.acceptance.show import Show
 from tests.system import redis as redis_servers
-from tests.system.ports import free_port
 
 pytestmark = pytest.mark.media
 

@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 
 from deploy import testcard
+from deploy.ports import free_port
 from tests.system import redis
-from tests.system.ports import free_port
 from tests.system.processes import Process, running
 from tests.system.waits import until
 

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from deploy.ports import free_port
 from orchestration.storage import (
     InvalidKey,
     InvalidRange,
@@ -17,7 +18,6 @@ from orchestration.storage import (
     StorageUnavailable,
     TooManyListed,
 )
-from tests.system.ports import free_port
 from tests.system.s3 import S3Server
 
 OpenStorage = Callable[[], Storage]

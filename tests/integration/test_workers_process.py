@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.ports import free_port
 from orchestration import migrations
 from orchestration.doorbell import Bell
 from orchestration.states import JobKind
 from tests.integration.workers_stage import Stage, standing
 from tests.system import processes
 from tests.system import redis as redis_servers
-from tests.system.ports import free_port
 from tests.system.processes import Process
 from tests.system.redis import RedisServer
 from tests.system.waits import until

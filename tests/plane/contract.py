@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from deploy.ports import free_port
 from tests.plane.real import start_plane
-from tests.system.ports import free_port
 
 #: Of each program's log, when a test failed.
 LAST_LINES = 40

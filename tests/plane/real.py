@@ -12,13 +12,13 @@ import orjson
 from livekit import api
 from livekit.protocol.egress import EgressStatus
 
+from deploy.ports import free_port
 from tests.acceptance.caller import Caller, browser
 from tests.acceptance.product import JWT_SECRET, Product
 from tests.acceptance.show import Show
 from tests.plane import relay
 from tests.plane.relay import Relay
 from tests.system import processes
-from tests.system.ports import free_port
 from tests.system.processes import Process
 from tests.system.waits import until
 

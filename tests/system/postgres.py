@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.system.ports import free_port
+from deploy.ports import free_port
 from tests.system.processes import Process, start
 
 #: Debian puts the programs of each version into a directory of its own, outside PATH.

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from tests.system.ports import free_port
+from deploy.ports import free_port
 from tests.system.processes import Process, start
 
 

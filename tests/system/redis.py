@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.system.ports import free_port
+from deploy.ports import free_port
 from tests.system.processes import Process, start
 
 

@@ -5,7 +5,7 @@ import urllib.request
 import uuid
 from dataclasses import dataclass, field
 
-from tests.system.ports import free_port, is_open
+from deploy.ports import free_port, is_listening
 from tests.system.processes import Process, start
 
 
@@ -41,7 +41,7 @@ class S3Server:
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
             name="s3",
         )
-        self.process.ready_sync(lambda: is_open(self.port))
+        self.process.ready_sync(lambda: is_listening(self.port))
 
     def make_bucket(self) -> str:
         """Make an empty bucket of its own for one test, and return its name."""
