@@ -232,7 +232,8 @@ def _header_of(token: str) -> dict[str, Any]:
         raise invalid_token()
     try:
         header: dict[str, Any] = jwt.get_unverified_header(token)
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, ValueError) as error:
+        # ValueError: bytes that are no UTF-8, which PyJWT encodes before it looks.
         raise invalid_token() from error
     return header
 

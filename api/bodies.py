@@ -25,6 +25,8 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 #: What opens, closes or quotes, for counting depth.
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
 #: What zlib is told for gzip and for deflate.
+#: A media type's parameter (RFC 9110, section 5.6.6), or nothing behind a last semicolon.
+_PARAMETER: Final = re.compile(r"|[!#$%&'*+.^_`|~\w-]+=([!#$%&'*+.^_`|~\w-]+|\"[^\"]*\")", re.ASCII)
 _WBITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 #: Beyond it a double cannot tell a whole number from its neighbour.
 _WHOLE_MAX: Final = 2**53
@@ -140,11 +142,14 @@ _POINTER_CHARACTERS_MAX: Final = 100
 
 def _check_content_type(request: web.Request) -> None:
     given = request.headers.getall("Content-Type", ())
-    if len(given) != 1 or request.content_type != "application/json":
+    kind, *parameters = (part.strip() for part in given[0].split(";")) if len(given) == 1 else ("",)
+    # Not by aiohttp's `content_type`: the mail parser behind it fails on some headers.
+    if kind.lower() != "application/json" or not all(map(_PARAMETER.fullmatch, parameters)):
         raise Problem("unsupported-media-type", headers={"Accept": "application/json"})
-    charset = request.charset
-    if charset is not None and charset.lower() not in {"utf-8", "utf8"}:
-        raise Problem("unsupported-charset")
+    for parameter in parameters:
+        name, _, value = parameter.lower().partition("=")
+        if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
+            raise Problem("unsupported-charset")
 
 
 def _check_content_encoding(request: web.Request, raw: bytes, *, bytes_max: int) -> None:

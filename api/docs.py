@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from api import files
 from api.answers import JSON, encode
 from api.openapi import document
 from api.problems import Problem
@@ -48,6 +49,8 @@ _POLICY: Final = (
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+#: What npm's lock says changes with a release.
+_FILE_CACHE: Final = "public, max-age=3600"
 _PAGE_HEADERS: Final = {
     "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": _POLICY,
@@ -92,14 +95,7 @@ async def swagger_file(call: Call) -> web.StreamResponse:
         raise Problem("not-found")
     folder, content_type = found
     path = folder / call.words["file"]
-    if not path.is_file():
-        raise Problem("media-not-found", "The page's files are not installed: run `make setup`.")
-    headers = {
-        "Content-Type": content_type,
-        "Cache-Control": "public, max-age=3600",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return web.FileResponse(path, headers=headers)
+    return await files.send(call.request, path, content_type=content_type, cache=_FILE_CACHE)
 
 
 ROUTES: Final = (

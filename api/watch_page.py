@@ -11,6 +11,7 @@ from aiohttp import web
 from sqlalchemy import select
 from sqlmodel import col
 
+from api import files
 from api.access import visible_session
 from api.problems import Problem
 from api.routes import Call, Route, Speaks, Who
@@ -60,7 +61,7 @@ async def page_file(call: Call) -> web.StreamResponse:
     name = call.words["name"]
     if not _FILE.fullmatch(name):
         raise Problem("not-found")
-    return await _file(PAGES / name)
+    return await _send(call, PAGES / name)
 
 
 async def vendor_file(call: Call) -> web.StreamResponse:
@@ -68,18 +69,12 @@ async def vendor_file(call: Call) -> web.StreamResponse:
     path = VENDOR.get(call.words["path"])
     if path is None:
         raise Problem("not-found")
-    return await _file(path)
+    return await _send(call, path)
 
 
-async def _file(path: Path) -> web.StreamResponse:
-    if not await asyncio.to_thread(path.is_file):
-        raise Problem("media-not-found", f"{path.name} is not installed here: run `make setup`.")
-    headers = {
-        "Cache-Control": _CACHE,
-        "Content-Type": f"{TYPES[path.suffix]}; charset=utf-8",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return web.FileResponse(path, headers=headers)
+async def _send(call: Call, path: Path) -> web.StreamResponse:
+    content_type = f"{TYPES[path.suffix]}; charset=utf-8"
+    return await files.send(call.request, path, content_type=content_type, cache=_CACHE)
 
 
 async def is_there(call: Call) -> bool:

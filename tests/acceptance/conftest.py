@@ -10,7 +10,6 @@ import pytest_asyncio
 
 from tests.acceptance.product import Product, product
 from tests.system.postgres import PostgresServer
-from tests.system.redis import RedisServer
 
 #: Short segments and short patience, so that what takes a minute in life takes seconds here.
 BRISK: Mapping[str, str] = {
@@ -63,16 +62,13 @@ def settings() -> Mapping[str, str]:
 async def greenroom(
     settings: Mapping[str, str],
     databases: Databases,
-    redis_server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Product]:
     """Run one Greenroom for all tests of a file; they must not harm it."""
-    redis_server.flush()
     with databases() as database_url:
         async with product(
             tmp_path_factory.mktemp("product"),
             database_url=database_url,
-            redis_url=redis_server.url,
             more=settings,
         ) as running:
             yield running
@@ -80,15 +76,13 @@ async def greenroom(
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def brisk_greenroom(
-    databases: Databases, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Product]:
     """Run one Greenroom of little patience for all tests that do not harm it."""
-    redis_server.flush()
     with databases() as database_url:
         async with product(
             tmp_path_factory.mktemp("brisk"),
             database_url=database_url,
-            redis_url=redis_server.url,
             more=BRISK,
         ) as running:
             yield running

@@ -19,6 +19,7 @@ from tests.acceptance.caller import Caller, browser
 from tests.acceptance.show import Show
 from tests.contract.control import Control
 from tests.system import processes
+from tests.system import redis as redis_servers
 from tests.system.processes import Process
 from tests.system.waits import until
 
@@ -231,7 +232,7 @@ async def product(
     folder: Path,
     *,
     database_url: str,
-    redis_url: str,
+    redis_url: str | None = None,
     workers: int = 1,
     processes_each: int = 1,
     may_complain: bool = False,
@@ -239,38 +240,41 @@ async def product(
 ) -> AsyncIterator[Product]:
     """Run a whole Greenroom for the length of a block; nothing of it is left behind.
 
-    `folder` is there, and takes logs and media. `more` is environment: settings that differ from
+    It has a Redis of its own unless one is named: two Greenrooms on one would answer each other's
+    rings. `folder` is there, and takes logs and media. `more` is environment: settings that differ from
     the defaults. At the end no process may have written a line that says that Greenroom itself is
     wrong, unless it `may_complain`.
     """
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        "GREENROOM_DATABASE_URL": database_url,
-        "GREENROOM_REDIS_URL": redis_url,
-        "GREENROOM_MEDIA_URL": f"file://{folder / 'media'}",
-        "GREENROOM_WORK_PATH": str(folder / "work"),
-        "GREENROOM_PUBLIC_URL": url,
-        "GREENROOM_API_PORT": str(port),
-        "GREENROOM_METRICS_PORT": "0",
-        "GREENROOM_JWT_SECRET": JWT_SECRET,
-        "LIVEKIT_API_KEY": LIVEKIT_KEY,
-        "LIVEKIT_API_SECRET": LIVEKIT_SECRET,
-        **(more or {}),
-    }
-    standin = processes.start(
-        [
-            *(sys.executable, "-m", "deploy.standin", "--log-level", "warning"),
-            *("--port", "0", "--rtmp-port", "0", "--control-port", "0"),
-            *("--webhook-url", f"{url}/livekit/webhook"),
-        ],
-        name="standin",
-        environment={
-            "STANDIN_API_KEY": environment["LIVEKIT_API_KEY"],
-            "STANDIN_API_SECRET": environment["LIVEKIT_API_SECRET"],
-        },
-    )
     async with AsyncExitStack() as stack:
+        if redis_url is None:
+            redis_url = (await stack.enter_async_context(redis_servers.running())).url
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        environment = {
+            "GREENROOM_DATABASE_URL": database_url,
+            "GREENROOM_REDIS_URL": redis_url,
+            "GREENROOM_MEDIA_URL": f"file://{folder / 'media'}",
+            "GREENROOM_WORK_PATH": str(folder / "work"),
+            "GREENROOM_PUBLIC_URL": url,
+            "GREENROOM_API_PORT": str(port),
+            "GREENROOM_METRICS_PORT": "0",
+            "GREENROOM_JWT_SECRET": JWT_SECRET,
+            "LIVEKIT_API_KEY": LIVEKIT_KEY,
+            "LIVEKIT_API_SECRET": LIVEKIT_SECRET,
+            **(more or {}),
+        }
+        standin = processes.start(
+            [
+                *(sys.executable, "-m", "deploy.standin", "--log-level", "warning"),
+                *("--port", "0", "--rtmp-port", "0", "--control-port", "0"),
+                *("--webhook-url", f"{url}/livekit/webhook"),
+            ],
+            name="standin",
+            environment={
+                "STANDIN_API_KEY": environment["LIVEKIT_API_KEY"],
+                "STANDIN_API_SECRET": environment["LIVEKIT_API_SECRET"],
+            },
+        )
         stack.push_async_callback(asyncio.to_thread, standin.stop)
         http = await stack.enter_async_context(browser())
         await standin.says('"ready": true')

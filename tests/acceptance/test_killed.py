@@ -12,7 +12,6 @@ from tests.acceptance.conftest import BRISK, Databases
 from tests.acceptance.product import Product, product
 from tests.acceptance.show import Show, announce
 from tests.system.processes import Process
-from tests.system.redis import RedisServer
 from tests.system.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,15 +19,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mortal(
-    databases: Databases, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Product]:
     """Run a Greenroom whose processes these tests kill."""
-    redis_server.flush()
     with databases() as database_url:
         async with product(
             tmp_path_factory.mktemp("mortal"),
             database_url=database_url,
-            redis_url=redis_server.url,
             more=BRISK,
             # A process that is killed has its supervisor say so.
             may_complain=True,

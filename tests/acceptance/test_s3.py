@@ -10,15 +10,13 @@ from api.recordings import LINK_SECONDS
 from tests.acceptance.conftest import BRISK
 from tests.acceptance.performance import perform
 from tests.acceptance.product import product
-from tests.system.redis import RedisServer
 from tests.system.s3 import S3Server
 
 pytestmark = pytest.mark.media
 
 
-async def test_a_whole_show_on_s3(redis_server: RedisServer, s3_server: S3Server, tmp_path: Path):
+async def test_a_whole_show_on_s3(s3_server: S3Server, tmp_path: Path):
     """No media touch the machine's own disk; the download comes from S3 itself."""
-    redis_server.flush()
     secret = "canary-of-s3-that-no-log-may-hold"
     storage = {
         "GREENROOM_MEDIA_URL": f"s3://{s3_server.make_bucket()}/shows",
@@ -31,7 +29,6 @@ async def test_a_whole_show_on_s3(redis_server: RedisServer, s3_server: S3Server
     async with product(
         tmp_path,
         database_url=f"sqlite:///{database}",
-        redis_url=redis_server.url,
         more={**BRISK, **storage},
     ) as greenroom:
         performed = await perform(greenroom)

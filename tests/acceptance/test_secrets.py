@@ -19,7 +19,6 @@ from tests.acceptance.performance import Performed, perform
 from tests.acceptance.product import Product, product
 from tests.acceptance.show import Show
 from tests.system.postgres import PostgresServer, program
-from tests.system.redis import RedisServer
 
 pytestmark = [
     pytest.mark.media,
@@ -59,12 +58,10 @@ class Run:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def run(
     postgres_server: PostgresServer,
-    redis_server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Run]:
     """Perform a show in which everything that is secret is used, rightly and wrongly."""
     canaries = Canaries()
-    redis_server.flush()
     plain_url = postgres_server.create_database()
     password = canaries.plant("database password", f"canary-database-{secrets.token_hex(8)}")
     planted = {
@@ -78,7 +75,6 @@ async def run(
         tmp_path_factory.mktemp("secrets"),
         # The tests' PostgreSQL believes any password.
         database_url=plain_url.replace("postgres@", f"postgres:{password}@"),
-        redis_url=redis_server.url,
         workers=2,
         more={**BRISK, **planted, "GREENROOM_LOG_LEVEL": "DEBUG"},
         # Somebody used a token twice: that is worth an error.
@@ -259,9 +255,9 @@ async def test_the_database_holds_no_secret_in_plain(run: Run, postgres_server: 
     assert run.canaries.seen_in(dump) == []
 
 
-async def test_redis_holds_no_secret(run: Run, redis_server: RedisServer):
+async def test_redis_holds_no_secret(run: Run):
     """Neither messages nor viewers' marks are anything that opens a door."""
-    with redis.Redis.from_url(redis_server.url) as client:
+    with redis.Redis.from_url(run.greenroom.environment["GREENROOM_REDIS_URL"]) as client:
         for database in range(3):
             client.execute_command("SELECT", database)
             for key in client.scan_iter():

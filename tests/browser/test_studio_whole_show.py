@@ -18,10 +18,10 @@ PATIENCE = 120.0
 
 
 async def test_a_host_runs_a_whole_show_from_the_studio(
-    tmp_path: Path, database_url: str, redis_url: str, visit: Visit
+    tmp_path: Path, database_url: str, visit: Visit
 ):
     """Checks, opens, goes live with an encoder, sees a drop and the API gone, ends, is told."""
-    async with product(tmp_path, database_url=database_url, redis_url=redis_url) as whole:
+    async with product(tmp_path, database_url=database_url) as whole:
         host = await whole.host()
         show = await announce(host)
         page = await visit(f"{whole.url}/studio/{show.id}#token={host.token}", viewport=LAPTOP)

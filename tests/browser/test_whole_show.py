@@ -21,11 +21,9 @@ DROP_SECONDS = 5
 PATIENCE = 120.0
 
 
-async def test_a_viewer_sees_a_whole_show(
-    tmp_path: Path, database_url: str, redis_url: str, visit: Visit
-):
+async def test_a_viewer_sees_a_whole_show(tmp_path: Path, database_url: str, visit: Visit):
     """Waits before it, plays, is counted, rides out a drop, and plays it again afterwards."""
-    async with product(tmp_path, database_url=database_url, redis_url=redis_url) as whole:
+    async with product(tmp_path, database_url=database_url) as whole:
         show = await announce(
             await whole.host(),
             scheduled_start_time=(datetime.now(UTC) + timedelta(hours=1)).isoformat(),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from itertools import product
 
 import pytest
 
@@ -23,6 +24,9 @@ NOWHERE = (404, "not-found")
 NO_ID = (400, "invalid-id")
 JSON = b"Content-Type: application/json"
 ROOMS, POST = b"GET /rooms HTTP/1.1", b"POST /rooms HTTP/1.1"
+SCRIPT = b"GET /static/pages/watch.js HTTP/1.1"
+NEVER = b"1 Jan 99999999999 00:00:00 GMT"
+TYPE = (415, "unsupported-media-type")
 LOGIN = b"POST /auth/login HTTP/1.1"
 #: More headers than anybody sends.
 MANY = tuple(b"X-%d: a" % number for number in range(200))
@@ -72,6 +76,23 @@ WIRE: dict[str, tuple[bytes, tuple[int, str]]] = {
     "B37 escaped dots":       (request(b"GET /rooms/..%2f..%2fetc HTTP/1.1", CLOSE), NO_ID),
     "bad escape":             (request(b"GET /rooms/%zz HTTP/1.1", CLOSE), NO_ID),
     "bad UTF-8, escaped":     (request(b"GET /rooms/%ff?a=%ff HTTP/1.1", CLOSE), NO_ID),
+    "B14 type's name alone":  (request(LOGIN, b"Content-Type: application/json; charset*", CLOSE), TYPE),
+    "B14 type of digits": (
+        request(LOGIN, b"Content-Type: application/json; x*" + b"1" * 5_000, CLOSE),
+        TYPE,
+    ),
+    "B14 no type":            (request(LOGIN, b"Content-Length: 2", CLOSE, body=b"{}"), TYPE),
+    "B42 no UTF-8": (
+        request(ROOMS, b"Authorization: Bearer \xff\xfe", CLOSE),
+        (401, "invalid-token"),
+    ),
+    "B42 no UTF-8 in parts": (
+        request(ROOMS, b"Authorization: Bearer \xff.\xfe.\xfd", CLOSE),
+        (401, "invalid-token"),
+    ),
+    "B42 no UTF-8 in a key":  (request(ROOMS, b"X-API-Key: grk_\xff", CLOSE), (401, "unauthenticated")),
+    "a date of no year":      (request(SCRIPT, b"If-Modified-Since: " + NEVER, CLOSE), BAD),
+    "a range of no year":     (request(SCRIPT, b"If-Range: " + NEVER, CLOSE), BAD),
     "bad chunk":              (request(LOGIN, JSON, CHUNKED, body=b"zz\r\nhello\r\n"), BAD),
 }
 # fmt: on
@@ -192,3 +213,40 @@ async def test_pipelined_requests_are_answered_in_turn(api: Api) -> None:
     answer = await exchange(api, wire)
 
     assert answer.count(b"HTTP/1.1 200") == 501
+
+
+#: Headers that something of ours or of aiohttp's reads.
+READ = (
+    *("Accept", "Authorization", "Content-Encoding", "Content-Length", "Content-Type", "Cookie"),
+    *("Expect", "Forwarded", "Host", "Idempotency-Key", "If-Match", "If-Modified-Since"),
+    *("If-None-Match", "If-Range", "If-Unmodified-Since", "Last-Event-ID", "Origin", "Prefer"),
+    *("Range", "Referer", "Traceparent", "Upgrade", "User-Agent", "X-API-Key", "X-Forwarded-For"),
+    *("X-Forwarded-Proto", "X-Real-IP", "X-Request-ID", "Access-Control-Request-Method"),
+)
+#: Bytes that are no UTF-8, a year, a number or a token of anybody.
+NONSENSE = (b"\xff\xfe", b"99999999999999999999", b"=;,*'\"", b"1 Jan 99999999999 00:00:00 GMT")
+
+
+async def test_no_header_breaks_an_answer(
+    api: Api, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stands in it: refused or ignored, never an error of ours or a cut connection."""
+    monkeypatch.setattr(bodies, "READ_SECONDS", 0.2)
+    token = f"Authorization: Bearer {api.token(people.host)}".encode()
+    asked = (
+        (b"GET /rooms/my HTTP/1.1", b""),
+        (SCRIPT, b""),
+        (POST, b'{"title":"A room"}'),
+        (b"POST /livekit/webhook HTTP/1.1", b"{}"),
+    )
+    for name, value, (line, body) in product(READ, NONSENSE, asked):
+        given = {
+            "Authorization": token,
+            "Content-Type": JSON,
+            "Content-Length": b"Content-Length: %d" % len(body),
+            name: name.encode() + b": " + value,
+        }
+        answer = await exchange(api, request(line, *given.values(), CLOSE, body=body))
+        status = answer.split(b" ", 2)[1:2]
+        assert status, (line, name, value)
+        assert int(status[0]) < 500, (line, name, value, answer[:300])
