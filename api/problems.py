@@ -448,6 +448,14 @@ CATALOGUE: Final[dict[str, Kind]] = {
         "No LiveKit egress worker took the take, so there is nothing to play and to record.",
         "Start a LiveKit egress, or give it more CPU; Greenroom goes on asking.",
     ),
+    "egress-failed": Kind(
+        502,
+        "Egress failed",
+        True,
+        "LiveKit's egress started and ended before there was anything to play or to record.",
+        "Its own log says why: most often it may not write to storage, or its disk is full. "
+        "Greenroom starts another, at longer and longer intervals.",
+    ),
     "no-picture": Kind(
         409,
         "No picture",

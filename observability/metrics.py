@@ -44,7 +44,8 @@ PHASES = (
 #: Why a take was begun.
 TAKE_REASONS = ("first", "source_changed", "egress_gone", "no_progress")
 #: Whether its egress started.
-TAKE_OUTCOMES = ("started", "failed")
+#: `failed` was never begun; `barren` began, and ended before its first segment.
+TAKE_OUTCOMES = ("started", "failed", "barren")
 #: What the check of a finished recording found.
 VERDICTS = ("verified", "partial", "lost")
 #: How a viewer watches.
@@ -231,7 +232,7 @@ PHASE_OLDEST = _measured(
 QUARANTINED = _measured(
     "quarantined_sessions", "Sessions that killed their worker too often and wait for a person.")
 TAKES = _counter(
-    "takes_total", "Takes begun, by why one was needed and whether its egress started.",
+    "takes_total", "Takes, by why one was needed and what became of its egress.",
     reason=TAKE_REASONS, outcome=TAKE_OUTCOMES)
 PLAYBACK_STALLS = _counter(
     "playback_stalls_total", "Times a show's newest segment grew too old to play on.")

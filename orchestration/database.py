@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from sqlalchemy import (
+    URL,
     ColumnElement,
     DateTime,
     Dialect,
     TypeDecorator,
     event,
     func,
+    make_url,
     select,
     text,
 )
@@ -38,6 +40,9 @@ POSTGRES_SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "10s",
     "timezone": "UTC",
 }
+#: Longer than PostgreSQL's own limits: only a server that is silent is given up by the clock.
+PATIENCE_SECONDS: Final = 6.0
+CONNECT_SECONDS: Final = 3.0
 # fmt: off
 #: Beginnings of SQLSTATEs that say something about PostgreSQL and nothing about the statement.
 POSTGRES_OUT_OF_REACH: Final = (
@@ -89,8 +94,13 @@ class Database:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
-    def open(cls, url: str, *, pool_size: int = 10) -> Self:
-        """Build the pool; the network is touched by the first transaction, not here."""
+    def open(
+        cls, url: str, *, pool_size: int = 10, patience_seconds: float = PATIENCE_SECONDS
+    ) -> Self:
+        """Build the pool; the network is touched by the first transaction, not here.
+
+        A statement that PostgreSQL has not answered after `patience_seconds` is given up.
+        """
         if url.startswith("sqlite"):
             path = url.split("///", 1)[-1]
             if path and path != ":memory:":
@@ -107,13 +117,19 @@ class Database:
             )
             _teach_sqlite(engine)
         else:
+            plain, parameters = _apart(async_url(url))
             engine = create_async_engine(
-                async_url(url),
+                plain,
                 pool_size=pool_size,
                 max_overflow=pool_size,
                 pool_timeout=3,
                 pool_pre_ping=True,
-                connect_args={"timeout": 3, "server_settings": dict(POSTGRES_SETTINGS)},
+                connect_args={
+                    "dsn": parameters,
+                    "timeout": min(patience_seconds, CONNECT_SECONDS),
+                    "command_timeout": patience_seconds,
+                    "server_settings": dict(POSTGRES_SETTINGS),
+                },
             )
         return cls(engine)
 
@@ -178,6 +194,16 @@ def async_url(url: str) -> str:
             return f"postgresql+asyncpg://{rest}"
         case other:
             raise ValueError(f"GREENROOM_DATABASE_URL: {other!r} is neither sqlite nor postgresql")
+
+
+def _apart(url: str) -> tuple[URL, str]:
+    """Take libpq's parameters (sslmode, sslrootcert, application_name ...) out of an address.
+
+    SQLAlchemy would give them to asyncpg as arguments it does not have; it reads them in a DSN.
+    """
+    given = make_url(url)
+    parameters = URL.create("postgresql", query=given.query)
+    return given.set(query={}), parameters.render_as_string()
 
 
 async def now(tx: AsyncSession) -> datetime:

@@ -21,10 +21,9 @@ from orchestration.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-#: Retries of storage that does not answer; then the recording is given up as lost to us.
-STUMBLES_MAX: Final = 30
-#: Longest pause between two of them.
-BACKOFF_SECONDS_MAX: Final = 60
+#: Longest pause between two tries while storage does not answer. There is no last one: what was
+#: recorded lies there, and whoever does not want it deletes the recording.
+BACKOFF_SECONDS_MAX: Final = 300
 
 
 async def finish_recording(recording_id: UUID, resources: Resources) -> None:
@@ -44,7 +43,9 @@ async def finish_recording(recording_id: UUID, resources: Resources) -> None:
     if lease is None:
         return
     try:
-        async with leases.kept(resources.db, lease, seconds=settings.lease_seconds):
+        async with leases.kept(
+            resources.db, lease, seconds=settings.lease_seconds, ending=resources.ending
+        ):
             if lease.attempts > settings.attempts_max:
                 detail = f"finishing it killed its worker {lease.attempts - 1} times"
                 await _give_up(lease, detail, resources)
@@ -114,22 +115,11 @@ async def _give_up(lease: leases.Lease, detail: str, resources: Resources) -> No
 async def _stumble(lease: leases.Lease, detail: str, resources: Resources) -> None:
     async with resources.db.begin() as tx:
         moment = await now(tx)
-        recording, session = await leases.locked_with_session(tx, lease)
+        recording = await leases.locked(tx, lease)
         recording.failures += 1
         recording.retry_count += 1
         recording.error_message = detail[:1024]
         log.warning("recording_stumbled", detail=detail, failures=recording.failures)
-        if recording.failures >= STUMBLES_MAX:
-            await _close(
-                tx,
-                lease,
-                recording,
-                session,
-                moment,
-                verdict=Verdict.LOST,
-                reason="storage_unavailable",
-            )
-            return
         pause = leases.backoff_seconds(recording.failures, longest=BACKOFF_SECONDS_MAX)
         leases.give_back(recording, lease, moment, again_at=moment + timedelta(seconds=pause))
 

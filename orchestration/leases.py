@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import structlog
@@ -22,6 +22,12 @@ log = structlog.get_logger(__name__)
 DutyRow = Session | Playback | Recording
 #: How far the first retry is away; each further one doubles it.
 BACKOFF_SECONDS_FIRST: Final = 0.5
+
+
+class Ending(Protocol):
+    """Says whether this process must end: a threading.Event."""
+
+    def is_set(self) -> bool: ...
 
 
 class LeaseLost(Exception):
@@ -82,10 +88,13 @@ async def claim(
 
 
 @asynccontextmanager
-async def kept(db: Database, lease: Lease, *, seconds: float) -> AsyncIterator[None]:
+async def kept(
+    db: Database, lease: Lease, *, seconds: float, ending: Ending
+) -> AsyncIterator[None]:
     """Renew the lease while the block works; cancel the block when the lease is lost.
 
-    Raises LeaseLost.
+    A block that is cut because its process ends, or that the database failed, frees the row on its
+    way out: nothing was killed, and somebody else may go on at once. Raises LeaseLost.
     """
     worker = asyncio.current_task()
     assert worker is not None
@@ -110,6 +119,12 @@ async def kept(db: Database, lease: Lease, *, seconds: float) -> AsyncIterator[N
         if lost:
             worker.uncancel()
             raise LeaseLost(str(lease.id)) from None
+        # Cut by its time limit it hangs: that counts as a kill, and the lease runs out.
+        if ending.is_set():
+            await _free(db, lease)
+        raise
+    except DatabaseUnavailable:
+        await _free(db, lease)
         raise
     finally:
         renewing.cancel()
@@ -171,6 +186,23 @@ def backoff_seconds(failures: int, *, longest: float) -> float:
     """Say how long to wait after so many failures in a row: 0.5 s, 1 s, 2 s ... `longest`."""
     exponent = min(max(failures - 1, 0), 16)
     return float(min(BACKOFF_SECONDS_FIRST * 2**exponent, longest))
+
+
+async def _free(db: Database, lease: Lease) -> None:
+    """Undo a claim as far as it can be undone: what was done is found by the next look."""
+    columns: Any = lease.table
+    with suppress(DatabaseUnavailable):  # then the lease runs out
+        async with db.begin() as tx:
+            await tx.execute(
+                update(lease.table)
+                .where(
+                    key_of(lease.table) == lease.id,
+                    columns.epoch == lease.epoch,
+                    columns.lease_owner == lease.owner,
+                )
+                .values(attempts=columns.attempts - 1, lease_owner=None, lease_until=None)
+                .execution_options(synchronize_session=False)
+            )
 
 
 async def _renew(db: Database, lease: Lease, *, seconds: float) -> bool:

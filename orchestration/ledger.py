@@ -134,12 +134,12 @@ class SqlLedger:
             )
             return await self._frozen(tx, session)
 
-    async def reserve_take(self, *, source: str, reason: str) -> Show:
+    async def reserve_take(self, *, source: str, reason: str, above: int = 0) -> Show:
         async with self._db.begin() as tx:
             session: Session = await locked(tx, self._lease)
             moment = await now(tx)
             takes = await self._takes(tx, session)
-            number = max((take.number for take in takes), default=0) + 1
+            number = max((above, *(take.number for take in takes))) + 1
             tx.add(
                 Take(
                     session_id=session.id,

@@ -70,6 +70,8 @@ THUMBNAIL_SECONDS: Final = 10
 #: Largest answer time of all calls plus slack; the real deadline is each call's own.
 SESSION_SECONDS: Final = 120
 
+#: What a newer LiveKit may say and we cannot read.
+UNKNOWN: Final = "unknown"
 _INPUTS: Final = {
     ingress_proto.IngressInput.RTMP_INPUT: Input.RTMP,
     ingress_proto.IngressInput.WHIP_INPUT: Input.WHIP,
@@ -431,7 +433,6 @@ def _room_seen(room: models_proto.Room) -> RoomSeen:
 
 
 def _ingress_seen(info: ingress_proto.IngressInfo) -> IngressSeen:
-    status = ingress_proto.IngressState.Status.Name(info.state.status)
     return IngressSeen(
         ingress_id=info.ingress_id,
         input=_INPUTS[info.input_type],
@@ -441,7 +442,7 @@ def _ingress_seen(info: ingress_proto.IngressInfo) -> IngressSeen:
         url=info.url,
         stream_key=info.stream_key,
         enabled=info.enabled if info.HasField("enabled") else True,
-        status=status.removeprefix("ENDPOINT_").lower(),
+        status=_name(ingress_proto.IngressState.Status, info.state.status, "ENDPOINT_"),
         error=info.state.error,
         width=info.state.video.width,
         height=info.state.video.height,
@@ -454,7 +455,7 @@ def _ingress_seen(info: ingress_proto.IngressInfo) -> IngressSeen:
 def _participant_seen(info: models_proto.ParticipantInfo) -> ParticipantSeen:
     return ParticipantSeen(
         identity=info.identity,
-        kind=models_proto.ParticipantInfo.Kind.Name(info.kind).lower(),
+        kind=_name(models_proto.ParticipantInfo.Kind, info.kind),
         name=info.name,
         is_active=info.state == models_proto.ParticipantInfo.State.ACTIVE,
         is_hidden=info.permission.hidden,
@@ -464,8 +465,8 @@ def _participant_seen(info: models_proto.ParticipantInfo) -> ParticipantSeen:
         tracks=tuple(
             TrackSeen(
                 sid=track.sid,
-                kind=models_proto.TrackType.Name(track.type).lower(),
-                source=models_proto.TrackSource.Name(track.source).lower(),
+                kind=_name(models_proto.TrackType, track.type),
+                source=_name(models_proto.TrackSource, track.source),
                 muted=track.muted,
                 width=track.width,
                 height=track.height,
@@ -495,7 +496,7 @@ def _egress_seen(info: egress_proto.EgressInfo) -> EgressSeen:
     return EgressSeen(
         egress_id=info.egress_id,
         room=info.room_name,
-        status=egress_proto.EgressStatus.Name(info.status).removeprefix("EGRESS_").lower(),
+        status=_name(egress_proto.EgressStatus, info.status, "EGRESS_"),
         prefix=prefix,
         source=source,
         kind="participant" if info.HasField("participant") else "media",
@@ -504,6 +505,15 @@ def _egress_seen(info: egress_proto.EgressInfo) -> EgressSeen:
         started_at=_from_ns(info.started_at),
         ended_at=_from_ns(info.ended_at),
     )
+
+
+def _name(enum: Any, number: int, prefix: str = "") -> str:
+    """Name a value as we do; one that only a newer LiveKit knows is `unknown`, and no error."""
+    try:
+        name: str = enum.Name(number)
+    except ValueError:
+        return UNKNOWN
+    return name.removeprefix(prefix).lower()
 
 
 def _source_of(identity: str, *, is_screen: bool) -> str:

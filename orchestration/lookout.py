@@ -37,7 +37,12 @@ class Lookout:
         )
 
     def keep(self, lease: leases.Lease) -> AbstractAsyncContextManager[None]:
-        return leases.kept(self._resources.db, lease, seconds=self.settings.lease_seconds)
+        return leases.kept(
+            self._resources.db,
+            lease,
+            seconds=self.settings.lease_seconds,
+            ending=self._resources.ending,
+        )
 
     def ledger(self, lease: leases.Lease) -> SqlLedger:
         return SqlLedger(

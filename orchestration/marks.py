@@ -74,10 +74,11 @@ class Marks:
             return
         collected, self._pending, self._count = self._pending, defaultdict(dict), 0
         try:
+            ahead = await self._now() - time.time()
             async with self._client.pipeline(transaction=False) as pipe:
                 for session_id, viewers in collected.items():
                     key = marks_key(session_id)
-                    pipe.zadd(key, dict(viewers))
+                    pipe.zadd(key, {viewer: at + ahead for viewer, at in viewers.items()})
                     pipe.expire(key, SET_SECONDS)
                 await pipe.execute()
         except (redis.RedisError, OSError, TimeoutError) as error:
@@ -91,8 +92,8 @@ class Marks:
         ids = list(session_ids)
         if not ids:
             return {}
-        oldest = time.time() - MARK_SECONDS
         try:
+            oldest = await self._now() - MARK_SECONDS
             async with self._client.pipeline(transaction=False) as pipe:
                 for session_id in ids:
                     pipe.zremrangebyscore(marks_key(session_id), "-inf", oldest)
@@ -104,6 +105,11 @@ class Marks:
             return None
         metrics.REDIS_UP.labels("marks").set(1)
         return dict(zip(ids, answers[1::2], strict=True))
+
+    async def _now(self) -> float:
+        """Ask Redis for the time: those who write marks and those who count have other clocks."""
+        seconds, microseconds = await self._client.time()
+        return float(seconds) + float(microseconds) / 1e6
 
     def _viewer_of(self, session_id: UUID, mark: str) -> bytes | None:
         try:
@@ -126,12 +132,7 @@ async def open_marks(
     settings: Settings, secrets: Secrets, *, flushes: bool
 ) -> AsyncIterator[Marks]:
     """Open the whiteboard; a process that takes heartbeats flushes them once a second."""
-    client = redis.asyncio.Redis.from_url(
-        marks_url(settings.redis_url),
-        socket_timeout=REDIS_SECONDS,
-        socket_connect_timeout=REDIS_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    client = redis.asyncio.Redis.from_pool(pool_of(settings.redis_url))
     marks = Marks(client, secrets.mark_key)
 
     async def keep_flushing() -> None:
@@ -151,12 +152,16 @@ async def open_marks(
         await client.aclose()
 
 
-def marks_url(redis_url: str) -> str:
-    """Give the database after the queue's: the queue's maintenance must not meet marks."""
-    base, slash, database = redis_url.partition("?")[0].rpartition("/")
-    if slash and database.isdigit() and not base.endswith("/"):
-        return f"{base}/{int(database) + 1}"
-    return f"{redis_url.rstrip('/')}/1"
+def pool_of(redis_url: str) -> redis.asyncio.ConnectionPool:
+    """Connect to the database after the queue's: the queue's maintenance must not meet marks."""
+    pool = redis.asyncio.ConnectionPool.from_url(
+        redis_url,
+        socket_timeout=REDIS_SECONDS,
+        socket_connect_timeout=REDIS_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    pool.connection_kwargs["db"] = int(pool.connection_kwargs.get("db") or 0) + 1
+    return pool
 
 
 def marks_key(session_id: UUID) -> str:

@@ -73,7 +73,9 @@ async def publish(session_id: UUID, resources: Resources) -> bool:
         return False
     with structlog.contextvars.bound_contextvars(session_id=str(session_id)):
         try:
-            async with leases.kept(resources.db, lease, seconds=LEASE_SECONDS):
+            async with leases.kept(
+                resources.db, lease, seconds=LEASE_SECONDS, ending=resources.ending
+            ):
                 found = await _load(session_id, resources)
                 try:
                     return await _publish(session_id, lease, found, resources)
@@ -151,7 +153,7 @@ async def _fresh(
         listed = await segments.all_named(resources.storage, session_id, take)
     known = _newest(window)
     new = tuple(s for s in listed if known is None or (s.take, s.sequence) > known)
-    return await segments.readable(resources.storage, session_id, new)
+    return await segments.readable(resources.storage, session_id, take, new)
 
 
 async def _write(session_id: UUID, window: Window, found: _Found, resources: Resources) -> None:

@@ -3,16 +3,17 @@
 import os
 import secrets as chance
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from observability.redaction import remember_secret
-from orchestration.database import Database
+from orchestration.database import PATIENCE_SECONDS, Database
 from orchestration.doorbell import Bell
 from orchestration.livekit import open_livekit
 from orchestration.marks import Marks, open_marks
@@ -20,6 +21,9 @@ from orchestration.plane import MediaPlane
 from orchestration.secrets import Secrets
 from orchestration.settings import Settings
 from orchestration.storage import Storage
+
+#: Somebody waits for the API: a silent database is told within three seconds.
+CALLERS_SECONDS: Final = 2.5
 
 
 def _new_owner() -> str:
@@ -41,6 +45,8 @@ class Resources:
     http: aiohttp.ClientSession
     #: Who claims: unique among all processes, for as long as this one lives.
     owner: str = field(default_factory=_new_owner)
+    #: Set when this process must end: what is cut from then on was not killed.
+    ending: threading.Event = field(default_factory=threading.Event)
 
 
 def _remember_secrets(settings: Settings, secrets: Secrets) -> None:
@@ -64,7 +70,11 @@ async def open_resources(
     secrets = Secrets.load(settings)
     _remember_secrets(settings, secrets)
     async with AsyncExitStack() as stack:
-        db = Database.open(settings.database_url, pool_size=settings.database_pool_size)
+        db = Database.open(
+            settings.database_url,
+            pool_size=settings.database_pool_size,
+            patience_seconds=CALLERS_SECONDS if role == "api" else PATIENCE_SECONDS,
+        )
         stack.push_async_callback(db.close)
         bell = Bell(settings.redis_url)
         stack.push_async_callback(bell.close)

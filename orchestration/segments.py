@@ -1,5 +1,7 @@
 """Read from storage which segments a take has written so far."""
 
+import asyncio
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -8,6 +10,10 @@ from orchestration import names
 from orchestration.playlists import Segment, UnreadablePlaylist, read_take
 from orchestration.storage import Storage
 
+#: Segments asked for one by one; after an outage there are more, and one listing has them all.
+HEADS_MAX: Final = 16
+#: An egress uploads its segments one after the other, and each again when it failed.
+GIVEN_UP_BEHIND: Final = 2
 log = structlog.get_logger(__name__)
 
 
@@ -34,25 +40,42 @@ async def all_readable(
     storage: Storage, session_id: UUID, take: int, segments: tuple[Segment, ...]
 ) -> tuple[Segment, ...]:
     """Keep the segments of a take that is over that are really there, by one listing."""
-    listed = await storage.list(names.take_folder(session_id, take))
-    there = {found.key for found in listed if found.size > 0}
+    there = await _listed(storage, session_id, take)
     return tuple(segment for segment in segments if key_of(session_id, segment) in there)
 
 
 async def readable(
-    storage: Storage, session_id: UUID, segments: tuple[Segment, ...]
+    storage: Storage, session_id: UUID, take: int, segments: tuple[Segment, ...]
 ) -> tuple[Segment, ...]:
-    """Keep the newest segments that are really there, up to the first that is not.
+    """Keep the newest segments of a take that are really there.
 
-    A playlist must never name a segment that cannot be read.
+    A playlist must never name a segment that cannot be read. One that is not there yet is waited
+    for, and with it those behind it; with two behind it, it will not come any more.
     """
-    there = []
-    for segment in segments:
-        found = await storage.head(key_of(session_id, segment))
-        if found is None or found.size == 0:
-            break
-        there.append(segment)
-    return tuple(there)
+    keys = [key_of(session_id, segment) for segment in segments]
+    if len(keys) > HEADS_MAX:
+        there = await _listed(storage, session_id, take)
+    else:
+        heads = await asyncio.gather(*map(storage.head, keys))
+        there = {found.key for found in heads if found is not None and found.size > 0}
+    is_there = [key in there for key in keys]
+    late = next(
+        (
+            n
+            for n, there in enumerate(is_there)
+            if not there and sum(is_there[n:]) < GIVEN_UP_BEHIND
+        ),
+        len(segments),
+    )
+    return tuple(
+        segment for segment, there in zip(segments[:late], is_there, strict=False) if there
+    )
+
+
+async def _listed(storage: Storage, session_id: UUID, take: int) -> set[str]:
+    """List the keys of a take's files that are not empty."""
+    listed = await storage.list(names.take_folder(session_id, take))
+    return {found.key for found in listed if found.size > 0}
 
 
 def key_of(session_id: UUID, segment: Segment) -> str:

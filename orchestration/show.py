@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -40,6 +41,8 @@ class TakeFacts:
     ended_at: datetime | None
     newest_sequence: int | None
     newest_segment_at: datetime | None
+    reason: str  #: why it was needed
+    error: str | None  #: LiveKit's word for why it ended
 
     @property
     def is_current(self) -> bool:
@@ -98,14 +101,10 @@ class Show:
         return next((take for take in reversed(self.takes) if take.is_current), None)
 
     @property
-    def barren_takes(self) -> int:
-        """How many of the newest takes ended without one segment."""
-        count = 0
-        for take in reversed(self.takes):
-            if take.state is not TakeState.ENDED or take.newest_sequence is not None:
-                break
-            count += 1
-        return count
+    def barren_takes(self) -> tuple[TakeFacts, ...]:
+        """Takes that ended without one segment, since the newest segment there is; newest first."""
+        since = takewhile(lambda take: take.newest_sequence is None, reversed(self.takes))
+        return tuple(take for take in since if take.state is TakeState.ENDED)
 
     def wants(self, least: Wanted) -> bool:
         """Whether the wish includes this one."""
@@ -172,4 +171,6 @@ def _facts_of(take: Take) -> TakeFacts:
         ended_at=take.ended_at,
         newest_sequence=take.newest_sequence,
         newest_segment_at=take.newest_segment_at,
+        reason=take.reason,
+        error=take.error,
     )

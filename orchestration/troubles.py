@@ -46,6 +46,12 @@ def _slug_of(error: PlaneError) -> str:
             return "livekit-unavailable"
 
 
+def trouble_of_take(error: str | None) -> dict[str, Any]:
+    """Say that an egress began and ended before it had written anything to play."""
+    why = (error or "it does not say why")[:ERROR_CHARACTERS_MAX]
+    return {"slug": "egress-failed", "detail": f"LiveKit's egress ended without a segment: {why}"}
+
+
 def trouble_without_picture(
     host_id: UUID,
     people: Sequence[ParticipantSeen],

@@ -1,5 +1,6 @@
 """Who is rung and with which limits: ACTORS; what happens around each message: middleware."""
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -217,7 +218,33 @@ def middleware_of(one_loop: AsyncIO) -> list[Middleware]:
     # fmt: on
 
 
-def declare_actors(broker: dramatiq.Broker, resources: Resources) -> None:
+class UnderWay:
+    """What actors are doing in this process; they share its event loop."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def do(self, work: Work, *arguments: Any, **named: Any) -> None:
+        """Do an actor's work where it can be cut."""
+        task = asyncio.current_task()
+        assert task is not None, "an actor is a coroutine"
+        self._tasks.add(task)
+        try:
+            await work(*arguments, **named)
+        finally:
+            self._tasks.discard(task)
+
+    async def cut(self, seconds: float) -> None:
+        """Cancel everything, and let it clean up for at most so long."""
+        cut = tuple(self._tasks)
+        for task in cut:
+            task.cancel()
+        if cut:
+            log.warning("work_cut", messages=len(cut))
+            await asyncio.wait(cut, timeout=seconds)
+
+
+def declare_actors(broker: dramatiq.Broker, resources: Resources, under_way: UnderWay) -> None:
     """Make each line of ACTORS known to the broker, working with these resources."""
     for line in ACTORS:
         dramatiq.actor(
@@ -226,4 +253,4 @@ def declare_actors(broker: dramatiq.Broker, resources: Resources) -> None:
             broker=broker,
             time_limit=line.time_limit_seconds * 1_000,
             notify_shutdown=line.stops_at_shutdown,
-        )(partial(line.does, resources=resources))
+        )(partial(under_way.do, line.does, resources=resources))

@@ -17,16 +17,19 @@ from typing_extensions import override
 from observability import logs
 from orchestration import migrations
 from orchestration.database import DatabaseUnavailable
-from orchestration.resources import open_resources
+from orchestration.resources import Resources, open_resources
 from orchestration.settings import Settings
 from workers import schedule
-from workers.broker import RungBroker, declare_actors, middleware_of
+from workers.broker import RungBroker, UnderWay, declare_actors, middleware_of
 from workers.supervisor import END_SECONDS, FOLLOW_STDIN
 
 log = structlog.get_logger(__name__)
 
-#: Looks under way get so long to end when the process must; longer ones are done again elsewhere.
+#: Looks under way get so long to end when the process must; longer ones are cut, and done again
+#: elsewhere.
 DRAIN_SECONDS: Final = 15
+#: One that is cut has a row to free.
+CUT_SECONDS: Final = 2.0
 
 
 class NotMigrated(Exception):
@@ -43,6 +46,8 @@ class OneLoop(AsyncIO):
         super().__init__()
         self._settings = settings
         self._opened = AsyncExitStack()
+        self._resources: Resources | None = None
+        self._under_way = UnderWay()
 
     @override
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
@@ -57,10 +62,12 @@ class OneLoop(AsyncIO):
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         assert isinstance(broker, RungBroker), "Bug: this process makes no other"
         broker.draining.set()
+        if self._resources is not None:
+            self._resources.ending.set()
 
     @override
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        _loop().run_coroutine(self._opened.aclose())
+        _loop().run_coroutine(self._close())
         super().after_worker_shutdown(broker, worker)  # type: ignore[no-untyped-call]
 
     async def _open(self, broker: dramatiq.Broker) -> None:
@@ -70,8 +77,14 @@ class OneLoop(AsyncIO):
         with suppress(DatabaseUnavailable):  # it may come yet: every loop tries again
             if not await migrations.is_current(resources.db):
                 raise NotMigrated("run `greenroom migrate`")
-        declare_actors(broker, resources)
+        self._resources = resources
+        declare_actors(broker, resources, self._under_way)
         await self._opened.enter_async_context(schedule.running(resources))
+
+    async def _close(self) -> None:
+        """Cut what did not end in time, so that it frees its rows; then close what was opened."""
+        await self._under_way.cut(CUT_SECONDS)
+        await self._opened.aclose()
 
 
 def run(settings: Settings, *, follow_stdin: bool = False) -> int:

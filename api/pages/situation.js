@@ -75,6 +75,8 @@ export function written(name, member, facts) {
 const TROUBLES = {
   "egress-unavailable": "No egress takes the show: viewers get no picture and nothing is recorded. "
       + "Greenroom goes on asking.",
+  "egress-failed": "The egress starts and ends at once: viewers get no picture and nothing is recorded. "
+      + "Greenroom goes on trying.",
   "livekit-unreachable": "LiveKit cannot be reached. Greenroom goes on trying.",
   "livekit-no-answer": "LiveKit does not answer in time. Greenroom goes on trying.",
   "livekit-unavailable": "LiveKit cannot do it now. Greenroom goes on trying.",

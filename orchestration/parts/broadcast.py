@@ -13,7 +13,7 @@ from orchestration.parts.part import READY, Glimpse, Outcome, Tools, Waiting
 from orchestration.plane import EgressSeen, OutcomeUnknown, ParticipantSeen, PlaneError, Unavailable
 from orchestration.show import Directed, Show, TakeFacts
 from orchestration.states import TakeState
-from orchestration.troubles import trouble_without_picture
+from orchestration.troubles import trouble_of_take, trouble_without_picture
 
 log = structlog.get_logger(__name__)
 
@@ -64,13 +64,20 @@ async def ensure(show: Show, tools: Tools) -> Outcome:
         return Waiting(
             stale_at(show, show.take, target_seconds=tools.settings.target_seconds),
             "by then another segment must be there",
+            # Until this one has a segment, what ended the last ones is not mended.
+            is_trouble=bool(show.barren_takes),
         )
-    if show.barren_takes:
-        ended_at = show.takes[-1].ended_at or show.now
-        pause = backoff_seconds(show.barren_takes, longest=BARREN_SECONDS_MAX)
+    if barren := show.barren_takes:
+        ended_at = barren[0].ended_at or show.now
+        pause = backoff_seconds(len(barren), longest=BARREN_SECONDS_MAX)
         if show.now < ended_at + timedelta(seconds=pause):
-            why = "the egress failed; trying again"
-            return Waiting(ended_at + timedelta(seconds=pause), why, is_trouble=True)
+            return Waiting(
+                ended_at + timedelta(seconds=pause),
+                "the egress failed; trying again",
+                is_trouble=True,
+                # Of one that LiveKit never began, its refusal is told already.
+                trouble=trouble_of_take(barren[0].error) if barren[0].started_at else None,
+            )
     if not tools.may_be_slow:
         return Waiting(show.now, "an egress must be started", needs_slow=True)
     return await _begin(show, source, tools)
@@ -264,7 +271,11 @@ async def _settle_reserved(
 async def _begin(show: Show, source: str, tools: Tools) -> Outcome:
     """Reserve the next take, and ask LiveKit for it."""
     reason = _reason(show)
-    show = await tools.ledger.reserve_take(source=source, reason=reason)
+    # After a database was restored, LiveKit knows takes that the ledger does not: no two may ever
+    # write into one folder.
+    listed = [names.take_of_prefix(show.id, item.prefix) for item in await _ours(show, tools.seen)]
+    above = max((number for number in listed if number is not None), default=0)
+    show = await tools.ledger.reserve_take(source=source, reason=reason, above=above)
     take = show.take
     assert take is not None, "Bug: a reserved take is the current one"
     outputs = tools.outputs(show, take.number)
@@ -353,6 +364,8 @@ async def _end_take(
     """Write down how a take ended."""
     if egress is None:
         return await _abandon(take, "LiveKit does not know it", tools, moment=moment)
+    if take.newest_sequence is None and egress.status in {"failed", "aborted", "limit_reached"}:
+        metrics.TAKES.labels(take.reason, "barren").inc()
     return await tools.ledger.learn_take(
         take.number,
         event="take.ended",

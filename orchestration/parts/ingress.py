@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestration import names
-from orchestration.parts.part import READY, Outcome, Tools
+from orchestration.parts.part import READY, Outcome, Tools, Waiting
 from orchestration.plane import IngressSeen, Input, MediaPlane, NotThere
 from orchestration.show import Show
 from orchestration.states import Wanted
@@ -13,6 +13,8 @@ from orchestration.states import Wanted
 #: A disabled ingress lets go of its encoder in 0.01 to 0.95 s; a dead one never does.
 IDLE_SECONDS_MAX: Final = 3.0
 IDLE_POLL_SECONDS: Final = 0.1
+#: How soon an ingress that sends and is not listed is looked for again.
+UNLISTED_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,13 @@ class IngressPart:
         """
         enabled = show.wants(Wanted.OPEN)
         kept, surplus = self._sorted_out(show, await tools.seen.ingresses())
+        known = show.ingress_ids[self.input]
+        if known is not None and (kept is None or kept.ingress_id != known):
+            # Another one has another key: what one list leaves out is not gone yet.
+            tools.seen.forget()
+            kept, surplus = self._sorted_out(show, await tools.seen.ingresses())
+            if (kept is None or kept.ingress_id != known) and await _hides_what_sends(show, tools):
+                return Waiting(show.after(UNLISTED_SECONDS), "LiveKit does not list what sends")
         for extra in surplus:
             await close(extra, tools.plane)
         if kept is None:
@@ -72,6 +81,16 @@ class IngressPart:
         mine = [item for item in seen if item.input is self.input and item.room == show.room]
         mine.sort(key=lambda item: item.ingress_id != show.ingress_ids[self.input])
         return (mine[0] if mine else None), tuple(mine[1:])
+
+
+async def _hides_what_sends(show: Show, tools: Tools) -> bool:
+    """Whether LiveKit leaves an ingress out of its list whose participant is in the room."""
+    listed = {item.ingress_id for item in await tools.seen.ingresses()}
+    there = {person.identity for person in await tools.seen.participants()}
+    return any(
+        known is not None and known not in listed and names.identity_of(show.host_id, kind) in there
+        for kind, known in show.ingress_ids.items()
+    )
 
 
 async def close(ingress: IngressSeen, plane: MediaPlane) -> None:

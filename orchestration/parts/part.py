@@ -49,8 +49,8 @@ class Ledger(Protocol):
         """Write session columns, with an event when it is worth one."""
         ...
 
-    async def reserve_take(self, *, source: str, reason: str) -> Show:
-        """Reserve the next take's number before LiveKit is asked for it."""
+    async def reserve_take(self, *, source: str, reason: str, above: int = 0) -> Show:
+        """Reserve the next take's number, `above` any, before LiveKit is asked for it."""
         ...
 
     async def learn_take(self, number: int, *, event: str | None = None, **columns: Any) -> Show:

@@ -241,9 +241,9 @@ async def product(
     """Run a whole Greenroom for the length of a block; nothing of it is left behind.
 
     It has a Redis of its own unless one is named: two Greenrooms on one would answer each other's
-    rings. `folder` is there, and takes logs and media. `more` is environment: settings that differ from
-    the defaults. At the end no process may have written a line that says that Greenroom itself is
-    wrong, unless it `may_complain`.
+    rings. `folder` is there, and takes logs and media. `more` is environment: settings that differ
+    from the defaults. At the end no process may have written a line that says that Greenroom itself
+    is wrong, unless it `may_complain`.
     """
     async with AsyncExitStack() as stack:
         if redis_url is None:

@@ -47,6 +47,7 @@ class Fault(StrEnum):
     NO_ANSWER = "no_answer"  #: not obeyed, and nobody says so
     ANSWER_LOST = "answer_lost"  #: obeyed, and nobody says so
     LATE = "late"  #: nobody says so, and it is obeyed some time later
+    EMPTY = "empty"  #: a list gives nothing, and no error
     STALE = "stale"  #: a list gives what it gave when the fault was armed
 
 
@@ -356,13 +357,15 @@ class MemoryPlane:
             case Fault.LATE:
                 self._late.append((self._now() + timedelta(seconds=fault.seconds), obey))
                 raise OutcomeUnknown(verb, code or "deadline_exceeded", "request timed out")
-            case Fault.STALE:
-                if not verb.startswith("List"):
-                    return obey()
-                # The first answer after the fault was armed stays the answer.
-                return self._stale(f"{verb} {about}", obey)
+            case Fault.EMPTY | Fault.STALE if not verb.startswith("List"):
+                return obey()
+            case _:
+                return self._wrong_list(fault.kind, f"{verb} {about}", obey)
 
-    def _stale(self, what: str, obey: Callable[[], T]) -> T:
+    def _wrong_list(self, kind: Fault, what: str, obey: Callable[[], T]) -> T:
+        if kind is Fault.EMPTY:
+            return ()  # type: ignore[return-value]  # every list is a tuple
+        # The first answer after the fault was armed stays the answer.
         answer: T = self._snapshots.setdefault(what, obey())  # type: ignore[assignment]  # put there by the same call
         return answer
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from observability import metrics
 from orchestration.database import Database, DatabaseUnavailable
 from tests.system.postgres import PostgresServer
+from tests.system.waits import until
 
 pytestmark = pytest.mark.postgres
 
@@ -56,6 +57,44 @@ async def test_one_that_takes_no_connections_is_unavailable(
     postgres_server.sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
     await db.ping()
     await db.close()
+
+
+async def test_an_address_says_what_libpq_says_in_one(url: str) -> None:
+    """TLS as it is asked for, or no connection; the name by which PostgreSQL lists us."""
+    db = Database.open(f"{url}?sslmode=disable&application_name=greenroom-tests")
+    async with db.read() as tx:
+        name = (await tx.execute(text("SHOW application_name"))).scalar_one()
+    await db.close()
+
+    assert name == "greenroom-tests"
+    assert "Connection" in await failure_of(f"{url}?sslmode=require")
+
+
+async def test_one_that_is_silent_is_unavailable_in_time() -> None:
+    """Stopped, swapping, or behind a broken network: connected, and no word; later it goes on."""
+    server = PostgresServer()
+    await asyncio.to_thread(server.start)
+    db = Database.open(server.create_database(), patience_seconds=0.5)
+    await db.ping()
+    assert server.process is not None
+    server.process.pause()
+    try:
+        # One that was connected, one that is new, and again: nothing piles up.
+        for _ in range(3):
+            async with asyncio.timeout(10):
+                outcomes = await asyncio.gather(db.ping(), db.ping(), return_exceptions=True)
+            assert all(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes), outcomes
+    finally:
+        server.process.resume()
+
+    await until(lambda: answers(db), what="the database to be back")
+    await db.close()
+    await asyncio.to_thread(server.stop)
+
+
+async def answers(db: Database) -> bool:
+    await db.ping()
+    return True
 
 
 async def test_one_without_a_free_connection_is_unavailable(

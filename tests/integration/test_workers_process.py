@@ -60,7 +60,7 @@ async def test_a_show_goes_live_and_ends_when_rung_for(stage: Stage) -> None:
     async with working(stage):
         for kind, phase in ((JobKind.GO_LIVE, "waiting_for_media"), (JobKind.END, "ended")):
             job = await stage.wish(session_id, kind)
-            assert await bell.ring("sessions", session_id)
+            await until(lambda: bell.ring("sessions", session_id), what="Redis to take the ring")
 
             await _until_done(stage, job.id)
 
@@ -127,6 +127,29 @@ async def test_sigterm_ends_all_in_order(stage: Stage) -> None:
         assert await worker.ended(within=30) == 0
         assert worker.log().count('"worker_ended"') == 2
         worker.assert_nothing_left()
+
+
+async def test_a_look_that_takes_too_long_is_cut_and_leaves_no_lease(stage: Stage) -> None:
+    """LiveKit is silent when the process must end: in time, in order, and nothing was killed."""
+    session_id = await stage.announce()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel connects, nobody answers
+        port = silent.getsockname()[1]
+        settings = {"LIVEKIT_URL": f"ws://127.0.0.1:{port}", "GREENROOM_LIVEKIT_SECONDS": "60"}
+        async with working(stage, **settings) as worker:
+            await stage.wish(session_id, JobKind.GO_LIVE)
+
+            async def is_looked_at() -> bool:
+                return (await stage.session(session_id)).lease_owner is not None
+
+            await until(is_looked_at, what="the look")
+            worker.terminate()
+            code = await worker.ended(within=40)
+            said = worker.log()
+
+    session = await stage.session(session_id)
+    assert code == 0
+    assert '"work_cut"' in said
+    assert (session.lease_owner, session.attempts) == (None, 0)
 
 
 async def test_processes_end_when_their_supervisor_is_killed(stage: Stage) -> None:

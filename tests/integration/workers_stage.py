@@ -54,9 +54,12 @@ class Stage:
         async with self.db.begin() as tx:
             return await commands.wish(tx, session_id, kind, user_id=self.host.id)
 
-    async def phase(self, session_id: uuid.UUID) -> str:
+    async def session(self, session_id: uuid.UUID) -> Session:
         async with self.db.read() as tx:
-            return str((await tx.get_one(Session, session_id)).phase)
+            return await tx.get_one(Session, session_id)
+
+    async def phase(self, session_id: uuid.UUID) -> str:
+        return str((await self.session(session_id)).phase)
 
     async def job_status(self, job_id: uuid.UUID) -> str:
         async with self.db.read() as tx:

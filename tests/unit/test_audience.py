@@ -2,12 +2,13 @@
 
 import time
 import uuid
+from typing import Any
 
 import jwt
 import pytest
 from pydantic import SecretStr
 
-from orchestration.marks import marks_url
+from orchestration.marks import pool_of
 from orchestration.plane import ParticipantSeen
 from orchestration.settings import Settings
 from orchestration.tokens import Role, mint_livekit_token
@@ -90,13 +91,22 @@ def test_a_token_allows_what_role_and_preset_allow_and_no_more(
 
 
 @pytest.mark.parametrize(
-    ("queue", "marks"),
+    ("queue", "database", "said"),
     [
-        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/1"),
-        ("redis://:secret@host/3", "redis://:secret@host/4"),
-        ("redis://host:6379", "redis://host:6379/1"),
+        ("redis://127.0.0.1:6379/0", 1, {"host": "127.0.0.1", "port": 6379}),
+        ("redis://:secret@host/3", 4, {"host": "host", "password": "secret"}),
+        ("redis://host:6379", 1, {"host": "host"}),
+        ("redis://host/0?socket_keepalive=true", 1, {"socket_keepalive": True}),
+        ("redis://host?db=2", 3, {"host": "host"}),
+        ("rediss://host/0?ssl_ca_certs=/ca.pem", 1, {"ssl_ca_certs": "/ca.pem"}),
+        ("unix:///run/redis.sock?db=5", 6, {"path": "/run/redis.sock"}),
     ],
 )
-def test_the_whiteboard_is_the_database_after_the_queues(queue: str, marks: str) -> None:
-    """Maintenance of one must not meet the keys of the other."""
-    assert marks == marks_url(queue)
+def test_the_whiteboard_is_the_database_after_the_queues(
+    queue: str, database: int, said: dict[str, Any]
+) -> None:
+    """Maintenance of one must not meet the keys of the other; all else is as it is said."""
+    kept = pool_of(queue).connection_kwargs
+
+    assert kept["db"] == database
+    assert said.items() <= kept.items()

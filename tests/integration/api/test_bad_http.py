@@ -76,7 +76,10 @@ WIRE: dict[str, tuple[bytes, tuple[int, str]]] = {
     "B37 escaped dots":       (request(b"GET /rooms/..%2f..%2fetc HTTP/1.1", CLOSE), NO_ID),
     "bad escape":             (request(b"GET /rooms/%zz HTTP/1.1", CLOSE), NO_ID),
     "bad UTF-8, escaped":     (request(b"GET /rooms/%ff?a=%ff HTTP/1.1", CLOSE), NO_ID),
-    "B14 type's name alone":  (request(LOGIN, b"Content-Type: application/json; charset*", CLOSE), TYPE),
+    "B14 type's name alone": (
+        request(LOGIN, b"Content-Type: application/json; charset*", CLOSE),
+        TYPE,
+    ),
     "B14 type of digits": (
         request(LOGIN, b"Content-Type: application/json; x*" + b"1" * 5_000, CLOSE),
         TYPE,
@@ -90,7 +93,10 @@ WIRE: dict[str, tuple[bytes, tuple[int, str]]] = {
         request(ROOMS, b"Authorization: Bearer \xff.\xfe.\xfd", CLOSE),
         (401, "invalid-token"),
     ),
-    "B42 no UTF-8 in a key":  (request(ROOMS, b"X-API-Key: grk_\xff", CLOSE), (401, "unauthenticated")),
+    "B42 no UTF-8 in a key": (
+        request(ROOMS, b"X-API-Key: grk_\xff", CLOSE),
+        (401, "unauthenticated"),
+    ),
     "a date of no year":      (request(SCRIPT, b"If-Modified-Since: " + NEVER, CLOSE), BAD),
     "a range of no year":     (request(SCRIPT, b"If-Range: " + NEVER, CLOSE), BAD),
     "bad chunk":              (request(LOGIN, JSON, CHUNKED, body=b"zz\r\nhello\r\n"), BAD),

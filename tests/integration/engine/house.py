@@ -147,9 +147,9 @@ class House:
     async def publish(self, session_id: uuid.UUID) -> bool:
         return await publish.publish(session_id, self.resources)
 
-    async def work(self) -> int:
-        """Do once whatever is due; how many rows that was."""
-        rows = await due.due(self.db)
+    async def work(self, *tables: str) -> int:
+        """Do once whatever is due, or what of these tables is; how many rows that was."""
+        rows = [row for row in await due.due(self.db) if not tables or row.table in tables]
         for row in rows:
             match row.table:
                 case "sessions":

@@ -1,13 +1,14 @@
 """Who may act on a session: claims, renewals, zombies and nudges, on the real database."""
 
 import asyncio
+import threading
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from orchestration import leases
-from orchestration.database import now
+from orchestration.database import DatabaseUnavailable, now
 from orchestration.leases import Lease, LeaseLost
 from orchestration.lookout import Lookout
 from orchestration.models import Session
@@ -140,7 +141,7 @@ async def test_a_claim_is_renewed_while_work_goes_on(house: House) -> None:
     lease = await leases.claim(house.db, Session, show, owner="worker-1", seconds=0.2)
     assert lease is not None
 
-    async with leases.kept(house.db, lease, seconds=0.2):
+    async with leases.kept(house.db, lease, seconds=0.2, ending=house.resources.ending):
         for _ in range(3):
             await house.clock.advance(0.15)
             reaches = house.clock.now() + timedelta(seconds=0.19)
@@ -163,7 +164,7 @@ async def test_work_stops_when_its_claim_is_lost(house: House) -> None:
     assert await claim(house, show, "worker-2") is not None
 
     with pytest.raises(LeaseLost):
-        async with leases.kept(house.db, lease, seconds=0.1):
+        async with leases.kept(house.db, lease, seconds=0.1, ending=house.resources.ending):
             await asyncio.Event().wait()
 
 
@@ -174,7 +175,7 @@ async def test_a_cancelled_look_is_cancelled_and_not_lost(house: House) -> None:
     inside = asyncio.Event()
 
     async def work() -> None:
-        async with leases.kept(house.db, lease, seconds=60):
+        async with leases.kept(house.db, lease, seconds=60, ending=house.resources.ending):
             inside.set()
             await asyncio.Event().wait()
 
@@ -242,3 +243,49 @@ async def test_many_hints_during_many_looks_are_never_lost(house: House) -> None
     else:
         await give_back(house, lease, again_in=None)
         assert await claim(house, show) is None
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["its process ends", "it hung"])
+async def test_only_what_is_cut_by_an_end_in_order_was_not_killed(
+    house: House, *, ends: bool
+) -> None:
+    """The row is free at once, and due; what is cut by its time limit counts as a kill."""
+    show = await house.create()
+    lease = await claimed(house, show)
+    inside = asyncio.Event()
+    worker = house.worker("worker-1")
+    worker.ending = threading.Event()
+
+    async def work() -> None:
+        async with leases.kept(house.db, lease, seconds=60, ending=worker.ending):
+            inside.set()
+            await asyncio.Event().wait()
+
+    working = asyncio.create_task(work())
+    await inside.wait()
+    if ends:
+        worker.ending.set()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+
+    session = await house.session(show)
+    if ends:
+        assert (session.lease_owner, session.attempts) == (None, 0)
+        assert await claim(house, show, "worker-2") is not None
+    else:
+        assert (session.lease_owner, session.attempts) == ("worker-1", 1)
+        assert await claim(house, show, "worker-2") is None
+
+
+async def test_a_database_that_fails_in_mid_look_kills_nobody(house: House) -> None:
+    """Claims succeed and other writes fail, again and again: no show is quarantined for it."""
+    show = await house.create()
+    for number in range(house.settings.attempts_max + 2):
+        lease = await claimed(house, show, f"worker-{number}")
+        with pytest.raises(DatabaseUnavailable):
+            async with leases.kept(house.db, lease, seconds=60, ending=house.resources.ending):
+                raise DatabaseUnavailable("40P01")
+
+    session = await house.session(show)
+    assert (session.lease_owner, session.attempts) == (None, 0)

@@ -6,9 +6,12 @@ from uuid import UUID
 
 import m3u8
 import pytest
+from sqlalchemy import delete
+from sqlmodel import col
 
 from orchestration import lookout
 from orchestration.commands import delete_session, locked_session
+from orchestration.models import Take
 from orchestration.parts import PARTS
 from orchestration.plane import Input
 from orchestration.states import (
@@ -315,6 +318,93 @@ async def test_stale_lists_stop_nothing_healthy(house: House, verb: str) -> None
     await Invariants(house).settled()
 
 
+@pytest.mark.parametrize("times", [1, 8])
+@pytest.mark.parametrize("verb", ["ListIngress", "ListEgress", "ListParticipants"])
+async def test_an_empty_list_takes_nothing_away_from_a_show(
+    house: House, verb: str, times: int
+) -> None:
+    """Once, or for a while: the encoder keeps its key, and the take goes on."""
+    show = await on_air(house)
+    before = await house.session(show)
+
+    house.plane.fail(Fault.EMPTY, verb, times=times)
+    await house.pass_time(60)
+
+    after = await house.session(show)
+    assert after.phase is Phase.LIVE
+    assert (after.rtmp_ingress_id, after.whip_ingress_id) == (
+        before.rtmp_ingress_id,
+        before.whip_ingress_id,
+    )
+    assert after.rtmp_key_sealed == before.rtmp_key_sealed
+    if verb != "ListParticipants":
+        assert len(await house.takes(show)) == 1
+    await Invariants(house).settled()
+
+
+async def test_a_key_that_nobody_uses_yet_survives_an_empty_list(house: House) -> None:
+    """It was set up in an encoder days before the show."""
+    show = await house.create()
+    await house.calm()
+    before = (await house.session(show)).rtmp_key_sealed
+    assert before is not None
+
+    house.plane.fail(Fault.EMPTY, "ListIngress")
+    await house.hint(show)
+    await house.pass_time(20)
+
+    assert (await house.session(show)).rtmp_key_sealed == before
+    await Invariants(house).settled()
+
+
+async def test_an_egress_that_begins_and_ends_at_once_is_told(house: House) -> None:
+    """It may not write to storage: told until one has a segment, and tried again all the time."""
+    show = await house.create()
+    await house.go_live(show)
+    await house.calm()
+    house.connect()
+    for _ in range(40):
+        await house.tick()
+        # Before its first segment, every time.
+        for egress in house.plane.running():
+            if not house.plane.segments_of(egress):
+                house.plane.egress_dies()
+    told = await house.session(show)
+    tried = len(await house.takes(show))
+
+    await house.pass_time(90)
+
+    assert told.phase is Phase.LIVE
+    assert told.trouble is not None
+    assert told.trouble["slug"] == "egress-failed"
+    assert "signal: killed" in told.trouble["detail"]
+    assert 3 <= tried <= 12
+    assert (await house.session(show)).trouble is None
+    assert (await house.takes(show))[-1].state is TakeState.ACTIVE
+    await Invariants(house).settled()
+
+
+async def test_a_restored_ledger_writes_into_no_folder_that_livekit_knows(house: House) -> None:
+    """Ten minutes of rows are gone; the egress that runs is stopped, and the next one is apart."""
+    show = await on_air(house)
+    house.plane.egress_dies()
+    await house.pass_time(10)
+    assert [take.number for take in await house.takes(show)] == [1, 2]
+    async with house.db.begin() as tx:
+        await tx.execute(delete(Take).where(col(Take.number) == 2))
+
+    await house.pass_time(30)
+
+    assert [take.number for take in await house.takes(show)] == [1, 3]
+    assert (await house.session(show)).phase is Phase.LIVE
+    prefixes = [egress.seen.prefix for egress in house.plane.egresses.values()]
+    assert len(set(prefixes)) == len(prefixes)
+    assert len(house.plane.running()) == 1
+    await house.end(show)
+    await over(house, show)
+    assert house.plane.running() == []
+
+
 async def test_a_look_that_kills_its_worker_five_times_is_not_looked_at_again(
     house: House,
 ) -> None:
@@ -371,6 +461,32 @@ async def test_a_quarantined_show_can_be_ended(house: House) -> None:
 
     await house.end(show)
     await over(house, show)
+
+
+async def test_a_segment_that_never_comes_stops_no_playlist(house: House) -> None:
+    """Viewers skip it, marked as a discontinuity; the egress that went on is not replaced."""
+    show = await on_air(house)
+    await house.pass_time(6)
+    await house.clock.advance(house.settings.segment_seconds)
+    house.plane.run(house.settings.segment_seconds)
+    (egress,) = house.plane.running()
+    lost = house.plane.segments_of(egress)[-1]
+    lost.unlink()
+
+    await house.pass_time(40)
+
+    text = house.playlist(show)
+    assert text is not None
+    playlist = m3u8.loads(text)
+    playback = await house.playback(show)
+    assert playback is not None
+    assert (playback.state, playback.stalls) == (PlaybackState.READY, 0)
+    assert [take.state for take in await house.takes(show)] == [TakeState.ACTIVE]
+    named = [segment.uri for segment in playlist.segments]
+    assert f"1/{lost.name}" not in named
+    assert len(named) > 10
+    (behind,) = [segment for segment in playlist.segments if segment.discontinuity]
+    assert behind.uri > f"1/{lost.name}"
 
 
 async def quarantined(house: House, show: UUID) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 import m3u8
 import pytest
 
-from orchestration import names, publish
-from orchestration.models import Playback
-from orchestration.states import PlaybackState
+from orchestration import due, finishing, leases, names, publish
+from orchestration.models import Playback, Recording
+from orchestration.states import PlaybackState, Verdict
+from orchestration.storage import StorageUnavailable
 from tests.integration.engine.house import House
 from tests.integration.engine.test_life_of_a_session import on_air
 from tests.system.waits import until
@@ -78,6 +79,63 @@ async def test_a_slow_storage_does_not_have_two_workers_write_one_playlist(
 
     assert (await playback()).epoch == epoch + 1
     assert (await playback()).segments > before
+
+
+async def test_a_recording_waits_for_its_storage_however_long_it_is_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything lies there: hours later it is checked as if nothing had been."""
+    show = await on_air(house)
+    await house.pass_time(10)
+    away = True
+    real = finishing.finish
+
+    async def finish(*arguments: Any) -> Any:
+        if away:
+            raise StorageUnavailable("it does not answer")
+        return await real(*arguments)
+
+    monkeypatch.setattr(finishing, "finish", finish)
+    await house.end(show)
+    await house.pass_time(3 * 3600, step=60)
+    waiting = await house.recording(show)
+
+    away = False
+    await house.pass_time(600, step=10)
+
+    assert (waiting.verdict, waiting.finished_at, waiting.attempts) == (None, None, 0)
+    assert waiting.error_message == "it does not answer"
+    finished = await house.recording(show)
+    assert finished.verdict is not None
+    assert finished.verdict_reason != "storage_unavailable"
+
+
+async def test_a_recording_that_kills_its_worker_five_times_is_given_up(house: House) -> None:
+    """Its segments stay where they are, and it says why there is no file."""
+    show = await on_air(house)
+    await house.pass_time(10)
+    await house.end(show)
+    for _ in range(60):
+        await house.clock.advance(1)
+        house.plane.run(1)
+        for row in await due.due(house.db):
+            if row.table == "recordings":
+                # Its worker dies of it.
+                lease = await leases.claim(
+                    house.db, Recording, row.id, owner="dies", seconds=house.settings.lease_seconds
+                )
+                assert lease is not None
+                await house.clock.advance(house.settings.lease_seconds + 1)
+        if (await house.recording(show)).attempts == house.settings.attempts_max:
+            break
+        await house.work("sessions", "playbacks")
+    await house.pass_time(5)
+
+    recording = await house.recording(show)
+    assert (recording.verdict, recording.verdict_reason) == (Verdict.LOST, "quarantined")
+    assert recording.error_message == "finishing it killed its worker 5 times"
+    assert recording.quarantined_at is not None
+    assert list((house.folder / names.take_folder(show, 1)).glob("*.ts"))
 
 
 async def state_of(house: House, show: object) -> PlaybackState:
