@@ -9,14 +9,18 @@ from tests.acceptance.show import Show
 
 #: As often as the watch page beats.
 BEAT_SECONDS = 10.0
+#: So seldom that a test sees each viewer's first beat only.
+ONCE_SECONDS = 600.0
 #: Carries a viewer's mark, there and back.
 MARK = "X-Greenroom-Viewer"
 
 
 @asynccontextmanager
-async def watching(show: Show, viewer: Caller, *, count: int) -> AsyncIterator[None]:
+async def watching(
+    show: Show, viewer: Caller, *, count: int, every: float = BEAT_SECONDS
+) -> AsyncIterator[None]:
     """Let so many viewers watch for the length of a block; they leave without a word."""
-    beating = [asyncio.create_task(_beat(show, viewer)) for _ in range(count)]
+    beating = [asyncio.create_task(_beat(show, viewer, every)) for _ in range(count)]
     try:
         yield
     finally:
@@ -25,10 +29,10 @@ async def watching(show: Show, viewer: Caller, *, count: int) -> AsyncIterator[N
         await asyncio.gather(*beating, return_exceptions=True)
 
 
-async def _beat(show: Show, viewer: Caller) -> None:
+async def _beat(show: Show, viewer: Caller, every: float) -> None:
     mark: str | None = None
     while True:
         headers = {MARK: mark} if mark else {}
         answer = await viewer.ask("POST", f"/sessions/{show.id}/heartbeat", headers=headers)
         mark = answer.expect(204).headers.get(MARK, mark)
-        await asyncio.sleep(BEAT_SECONDS)
+        await asyncio.sleep(every)

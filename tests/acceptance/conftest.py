@@ -21,7 +21,7 @@ BRISK: Mapping[str, str] = {
     "GREENROOM_LIVEKIT_STOP_SECONDS": "4",
     "GREENROOM_LIVEKIT_START_EGRESS_SECONDS": "8",
     "GREENROOM_LOOK_BACKOFF_SECONDS_MAX": "2",
-    "GREENROOM_END_PATIENCE_SECONDS": "10",
+    "GREENROOM_END_PATIENCE_SECONDS": "20",
 }
 #: Makes an empty database for the length of a block: gives its GREENROOM_DATABASE_URL.
 Databases = Callable[[], AbstractContextManager[str]]

@@ -27,13 +27,13 @@ async def test_twenty_go_lives_at_once_open_one_show(brisk: Product):
     host = await brisk.host()
     api_key = await brisk.token("api-key")
     machine = Caller(brisk.http, brisk.url, api_key=api_key)
-    show = await announce(host)
+    show = await announce(host, until_keyed=True)
     keys = ["the same"] * 7 + [f"key {number}" for number in range(7)] + [None] * 6
     before = len(await brisk.livekit.calls())
 
     async def go_live(number: int, key: str | None) -> Answer:
         caller = host if number % 2 else machine
-        return await caller.ask("POST", f"/sessions/{show.id}/go_live", key=key)
+        return await caller.ask("POST", f"/sessions/{show.id}/go_live", key=key, prefer="wait=60")
 
     answers = await asyncio.gather(*(go_live(number, key) for number, key in enumerate(keys)))
 
@@ -58,7 +58,9 @@ async def test_of_two_shows_in_one_room_one_goes_live(brisk: Product):
     room = first.created["session"]["room_id"]
     second = await announce(host, room=room)
 
-    answers = await asyncio.gather(first.ask("go_live"), second.ask("go_live"))
+    answers = await asyncio.gather(
+        *(show.ask("go_live", prefer="wait=60") for show in (first, second))
+    )
 
     assert sorted(answer.status for answer in answers) == [200, 409]
     (refused,) = (answer for answer in answers if answer.status == 409)
@@ -82,8 +84,8 @@ async def test_of_go_live_and_end_at_once_the_end_holds(brisk: Product, first: s
     async def both(number: int) -> tuple[Answer, Answer]:
         show, later = shows[number], 0.03 * number
         return await asyncio.gather(
-            _after(later if first == "end" else 0, show.ask("go_live")),
-            _after(later if first == "go_live" else 0, show.ask("end")),
+            _after(later if first == "end" else 0, show.ask("go_live", prefer="wait=60")),
+            _after(later if first == "go_live" else 0, show.ask("end", prefer="wait=60")),
         )
 
     for live, ended in await asyncio.gather(*(both(number) for number in range(len(shows)))):

@@ -25,7 +25,7 @@ def demo(folder: Path, **more: str) -> Process:
 @pytest.mark.media
 async def test_a_show_that_ends_by_itself_worked(tmp_path: Path) -> None:
     """Going live, watching, counting, recording, ending: exit code 0 says that all of it was so."""
-    show = demo(tmp_path, GREENROOM_DEMO_SECONDS="12")
+    show = demo(tmp_path, GREENROOM_DEMO_SECONDS="25")
     try:
         addresses = ("/watch/", "index.m3u8", "rtmp://", "/docs", "Host token", "viewer")
         report = ("verified", "peak viewers               1", "time to go live", "playable")

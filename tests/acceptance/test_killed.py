@@ -1,7 +1,9 @@
 """Processes that die at the worst moment: what was accepted happens all the same."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 
 import aiohttp
 import psutil
@@ -51,6 +53,31 @@ async def _one_of_each(mortal: Product, show: Show) -> None:
         return len(made["rooms"]) == 1 and kinds == ["RTMP_INPUT", "WHIP_INPUT"]
 
     await until(settled, what="one of each")
+
+
+async def _paused_between_writes(worker: Process, database_url: str) -> None:
+    """Pause it where it does not hold the database's only pen."""
+
+    async def paused() -> bool:
+        worker.pause()
+        if await asyncio.to_thread(_can_be_written, database_url):
+            return True
+        worker.resume()
+        return False
+
+    await until(paused, what="the worker to be paused between two writes")
+
+
+def _can_be_written(database_url: str) -> bool:
+    """Whether nobody holds SQLite's one lock; PostgreSQL has one for each row."""
+    if not database_url.startswith("sqlite"):
+        return True
+    with closing(sqlite3.connect(database_url.partition("///")[2], timeout=0)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 def _working_process(worker: Process) -> psutil.Process:
@@ -103,7 +130,7 @@ async def test_an_api_killed_after_the_commit_has_accepted(mortal: Product):
     async with mortal.another_api() as other:
         # Nobody works, so that the API waits with its answer.
         worker = mortal.workers[-1]
-        worker.pause()
+        await _paused_between_writes(worker, mortal.environment["GREENROOM_DATABASE_URL"])
         asked = asyncio.create_task(show.ask("go_live", key="once", prefer="wait=60"))
 
         async def committed() -> bool:

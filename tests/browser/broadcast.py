@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from orchestration.playlists import Segment, Window, extend, render, render_full
@@ -26,7 +26,10 @@ class Broadcast:
 
     @asynccontextmanager
     async def on_air(self, *, already: int = 3) -> AsyncIterator[None]:
-        """Air a segment every two seconds for the length of a block; `already` are there."""
+        """Air a segment every two seconds for the length of a block; `already` are there.
+
+        Raises what went wrong with it, such as that the footage was too short.
+        """
         for _ in range(already):
             self.air()
         clock = asyncio.create_task(self._run())
@@ -34,6 +37,8 @@ class Broadcast:
             yield
         finally:
             clock.cancel()
+            with suppress(asyncio.CancelledError):
+                await clock
 
     def drop(self) -> None:
         """Lose the encoder: nothing new arrives."""
@@ -53,6 +58,7 @@ class Broadcast:
     def air(self) -> None:
         """Append the next segment."""
         footage = self.takes[self._take]
+        assert self._sequence < len(footage.segments), "the footage is over: film more of it"
         uri, seconds = footage.segments[self._sequence]
         segment = Segment(
             take=self._take + 1,

@@ -18,8 +18,8 @@ Visit = Callable[..., Awaitable[Viewer]]
 
 @pytest.fixture(scope="session")
 def takes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Footage, ...]:
-    """Film two takes once, longer than any test lasts."""
-    return film(tmp_path_factory.mktemp("footage"), seconds=(60, 60))
+    """Film two takes once, longer than any test lasts, also on a busy machine."""
+    return film(tmp_path_factory.mktemp("footage"), seconds=(120, 120))
 
 
 @pytest.fixture

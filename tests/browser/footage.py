@@ -24,7 +24,8 @@ class Footage:
 
 def film(directory: Path, *, seconds: tuple[int, ...]) -> tuple[Footage, ...]:
     """Film takes of these lengths: pictures are numbered through, timestamps begin anew."""
-    card = Card(seconds=sum(seconds))
+    # Small: filming it takes longer than all else, and pages make it as large as they want it.
+    card = Card(width=320, height=180, video_kbits=200, audio_kbits=64, seconds=sum(seconds))
     film_path = directory / "film.ts"
     _run(*push_command(film_path, card, in_real_time=False))
     begins = [sum(seconds[:take]) for take in range(len(seconds))]

@@ -50,7 +50,7 @@ async def test_a_viewer_sees_a_whole_show(tmp_path: Path, database_url: str, vis
         await viewer.sees("reconnecting", within=PATIENCE)
         await assert_in_order(viewer)
         await asyncio.sleep(DROP_SECONDS)
-        before = await viewer.frame()
+        before = await viewer.sees_picture(within=PATIENCE)
         await whole.encoder(show)
         await viewer.sees("live", within=PATIENCE)
         # The new encoder counts its pictures from 0 again.

@@ -36,17 +36,18 @@ async def make_ingress(
     )
 
 
-async def stop(client: api.LiveKitAPI, egress_id: str) -> None:
-    """Stop an egress.
+async def stop(client: api.LiveKitAPI, egress_id: str) -> api.EgressInfo | None:
+    """Stop an egress; give its answer, None when it was over before that.
 
     On a busy machine it may obey and be gone before its answer has left; LiveKit then says that
     what is over cannot be stopped (412).
     """
     try:
-        await client.egress.stop_egress(api.StopEgressRequest(egress_id=egress_id))
+        return await client.egress.stop_egress(api.StopEgressRequest(egress_id=egress_id))
     except api.TwirpError as refusal:
         if refusal.code != "failed_precondition":
             raise
+    return None
 
 
 def address(ingress: api.IngressInfo) -> str:

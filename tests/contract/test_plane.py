@@ -500,7 +500,10 @@ async def test_a_muted_camera_sends_no_video(studio: Studio, room: str) -> None:
 
     await studio.plane.mute_track(room, HOST, camera.sid, muted=True)
 
-    (now,) = await studio.plane.list_participants(room)
-    assert not now.sends_video
+    async def sends_none() -> bool:
+        (now,) = await studio.plane.list_participants(room)
+        return not now.sends_video
+
+    await studio.until(sends_none, what="the camera to be muted")
     with pytest.raises(Unavailable):
         await studio.plane.mute_track(room, "nobody", camera.sid, muted=True)

@@ -155,8 +155,12 @@ async def test_a_show_is_told_as_the_real_one_tells_it(
     await has_segments(out / "vod.m3u8", len(playlist(out / "vod.m3u8").segments) + 1)
     await stop(client, started.egress_id)
     await hooks.first("egress_ended")
+    # Whoever says that the egress ended does not wait for its participant to leave.
+    await hooks.first("participant_left", count=2)
     await client.ingress.delete_ingress(api.DeleteIngressRequest(ingress_id=made.ingress_id))
     await client.room.delete_room(api.DeleteRoomRequest(room=room_name))
+    # Nor does the room for somebody who is leaving already.
+    await hooks.first("participant_left", count=3)
     await hooks.first("room_finished")
 
     def told(about: str) -> list[str]:
@@ -164,7 +168,9 @@ async def test_a_show_is_told_as_the_real_one_tells_it(
 
     # Sound and picture may begin at the same moment: then each tells that it began.
     ingress = [event for event, _ in groupby(told("ingressInfo"))]
-    assert ingress == ["ingress_started", "ingress_ended", "ingress_started"]
+    assert ingress[:3] == ["ingress_started", "ingress_ended", "ingress_started"]
+    # Mostly its row is gone before the end by deletion could be told.
+    assert ingress[3:] in ([], ["ingress_ended"])
     assert told("egressInfo") == [
         "egress_started/starting",
         "egress_updated/active",
@@ -172,7 +178,9 @@ async def test_a_show_is_told_as_the_real_one_tells_it(
         "egress_ended/complete",
     ]
     # Which of sound and picture is first is chance.
-    assert [re.sub("/(audio|video)", "", event) for event in told("room")] == [
+    room = [re.sub("/(audio|video)", "", event) for event in told("room")]
+    assert room.count("room_finished") == room[-4:].count("room_finished") == 1
+    assert [event for event in room if event != "room_finished"] == [
         "room_started",
         *("participant_joined/ingress", "track_published", "track_published"),
         "participant_joined/egress",
@@ -180,7 +188,6 @@ async def test_a_show_is_told_as_the_real_one_tells_it(
         *("participant_joined/ingress", "track_published", "track_published"),
         "participant_left/egress",
         *("track_unpublished", "track_unpublished", "participant_left/ingress"),
-        "room_finished",
     ]
     known = recorded()
     for hook in hooks.hooks:

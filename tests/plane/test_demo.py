@@ -53,7 +53,8 @@ async def show(tmp_path: Path) -> AsyncIterator[Process]:
 
 async def test_the_demo_on_the_real_plane_worked_and_leaves_nothing(tmp_path: Path) -> None:
     """It ends by itself; exit code 0 says that going live, watching and recording all were so."""
-    show = demo(tmp_path, GREENROOM_DEMO_SECONDS="12")
+    # Within it a viewer is counted: a mark is flushed, a round of counting comes, and is written.
+    show = demo(tmp_path, GREENROOM_DEMO_SECONDS="25")
     try:
         addresses = ("/watch/", "/studio/", "index.m3u8", "rtmp://", "/docs", "Host token")
         report = ("the real one", "verified", "peak viewers               1", "playable")
@@ -74,8 +75,15 @@ async def test_a_camera_in_the_studio_takes_the_place_of_the_test_picture(
     await show.says("Ctrl-C ends the show", within=SHOW_SECONDS)
     studio = re.search(r"(http\S+)/studio/(\S+)#token=(\S+)", show.log())
     assert studio is not None
-    checks = await preflight(*studio.groups())
-    assert {check["ok"] for check in checks} == {True}, checks
+    api, session_id, token = studio.groups()
+
+    async def is_well() -> bool:
+        checks = await preflight(api, session_id, token)
+        assert {check["ok"] for check in checks} == {True}, checks
+        return True
+
+    # Each check has a limit of some seconds, which a busy machine may exceed.
+    await until(is_well, what="every check to be well", within=SEEN_SECONDS, every=1.0)
 
     async with chromium.running(*FLAGS) as browser:
         page = await browser.new_page(locale="en-GB")

@@ -79,7 +79,8 @@ async def test_a_killed_egress_worker_is_noticed_by_its_silence(real: Product) -
     kill(real, "egress", "-config", "egress.yaml")
 
     async def another_take() -> bool:
-        return len((await show.report())["takes"]) == 2
+        # Starting it may fail while the worker comes back: then it is not the last one.
+        return len((await show.report())["takes"]) >= 2
 
     await until(another_take, what="another take", within=2 * WITHIN_SECONDS, every=1.0)
     await show.grows(2, within=WITHIN_SECONDS)

@@ -85,8 +85,11 @@ async def test_an_encoder_that_drops_for_five_seconds_goes_on_with_its_show(real
     # Each encoder counts its pictures from 0; between them the last picture stands.
     numbers = [number for number in found.numbers if number is not None]
     assert len(numbers) > 0.9 * len(found.numbers)
-    assert len([after for before, after in pairwise(numbers) if after < before]) == 1
-    assert testcard.advances(numbers[: 3 * CARD.frames_per_second : 5], least=0.5)
+    falls = [at for at, (before, after) in enumerate(pairwise(numbers), 1) if after < before]
+    assert len(falls) == 1
+    # A busy machine may show a picture for longer, but most of them are there: these are two
+    # seconds of different ones, of the six or more before the drop.
+    assert len(set(numbers[: falls[0]])) > 2 * CARD.frames_per_second
 
 
 async def test_an_encoder_that_comes_back_too_late_finds_its_show_over(real: Product) -> None:

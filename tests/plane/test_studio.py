@@ -94,10 +94,10 @@ async def test_a_host_broadcasts_from_the_browser(
     switched = await show.host.post(f"/sessions/{show.id}/host_audio_state", {"enabled": False})
     assert switched == {"enabled": False, "tracks": 1}
     await page.page.wait_for_selector("#microphone[aria-pressed=false]")
-    assert [track.muted for track in await sent(real, show, TrackSource.MICROPHONE)] == [True]
+    await until(lambda: is_muted(real, show, [True]), what="the sound being off at LiveKit")
     await page.page.keyboard.press("m")
     await page.page.wait_for_selector("#microphone[aria-pressed=true]")
-    assert [track.muted for track in await sent(real, show, TrackSource.MICROPHONE)] == [False]
+    await until(lambda: is_muted(real, show, [False]), what="the sound being on at LiveKit")
     await page.page.keyboard.press("c")
     await reads(page, "#headline", "You are live with your camera off")
     await page.page.keyboard.press("c")
@@ -172,6 +172,13 @@ async def sent(real: Product, show: Show, *sources: TrackSource) -> list[TrackIn
 
 async def sends(real: Product, show: Show, sources: set[TrackSource]) -> bool:
     return {track.source for track in await sent(real, show)} == sources
+
+
+async def is_muted(real: Product, show: Show, muted: list[bool]) -> bool:
+    """Whether each microphone is as it should be: nobody is told when LiveKit has taken it up."""
+    seen = [track.muted for track in await sent(real, show, TrackSource.MICROPHONE)]
+    assert seen == muted, f"muted: {seen}"
+    return True
 
 
 async def is_measured(page: Viewer) -> bool:
