@@ -96,7 +96,8 @@ class Stream:
         until = monotonic() + min(seconds, token_seconds)
         await self._write(b"retry: %d\n\n" % COME_BACK_MS)
         await self._wait_for_a_look()
-        while True:
+        # A quiet show has nothing to be written, which would tell.
+        while not self._is_hung_up:
             await self._tell_events()
             await self._tell_state()
             if self.feeds.is_closed or monotonic() >= until:
@@ -105,6 +106,11 @@ class Stream:
                 await self._beat()
             left = min(GLANCE_SECONDS, until - monotonic())
             await self.feeds.look(seconds=max(left, 0))
+
+    @property
+    def _is_hung_up(self) -> bool:
+        transport = self.call.request.transport
+        return transport is None or transport.is_closing()
 
     async def _wait_for_a_look(self) -> None:
         """Wait until the show was read: a look that is under way may not be about it yet."""
@@ -178,7 +184,7 @@ class Stream:
     async def _write(self, chunk: bytes) -> None:
         """Send. Raises HungUp when nobody takes it."""
         transport = self.call.request.transport
-        if transport is None or transport.is_closing():
+        if transport is None or self._is_hung_up:
             raise HungUp
         try:
             async with asyncio.timeout(WRITE_SECONDS):

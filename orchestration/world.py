@@ -44,6 +44,15 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class _TakeRow:
+    """What the ledger says of one take that is not over, or whose egress was asked to stop."""
+
+    number: int
+    egress_id: str | None
+    is_running: bool
+
+
+@dataclass(frozen=True)
 class _Row:
     """What the ledger says of one session."""
 
@@ -56,7 +65,12 @@ class _Row:
     settled: bool  #: nothing happened to it for a moment
     source: str | None
     ingress_ids: frozenset[str]
-    egress_id: str | None
+    takes: tuple[_TakeRow, ...]
+
+    @property
+    def egress_id(self) -> str | None:
+        """The egress that should be running."""
+        return next((take.egress_id for take in self.takes if take.is_running), None)
 
 
 @dataclass
@@ -108,10 +122,7 @@ class World:
                 found.append("ghost_session")
         elif room.participants != self._inside.get(row.room, room.participants):
             found.append("people_changed")
-        if row.egress_id is not None and all(
-            item.egress_id != row.egress_id for item in listed.egresses.get(row.room, [])
-        ):
-            found.append("missing_egress")
+        found += _egresses_differ(row, listed.egresses.get(row.room, []))
         return found + self._media_differs(row, list(there.values()))
 
     def _media_differs(self, row: _Row, there: list[IngressSeen]) -> list[str]:
@@ -166,6 +177,25 @@ class World:
         self._resting[room] = (since, moment + timedelta(seconds=pause))
 
 
+def _egresses_differ(row: _Row, running: list[EgressSeen]) -> list[str]:
+    """Say whether the one that should run does, and whether another one does."""
+    found = []
+    if row.egress_id is not None and all(item.egress_id != row.egress_id for item in running):
+        found.append("missing_egress")
+    if any(_is_surplus(row, item) for item in running):
+        found.append("surplus_egress")
+    return found
+
+
+def _is_surplus(row: _Row, egress: EgressSeen) -> bool:
+    """Whether an egress writes for a show that does not know it: a start that was obeyed late."""
+    number = names.take_of_prefix(row.id, egress.prefix)
+    if number is None or egress.status == "ending":
+        return False
+    take = next((take for take in row.takes if take.number == number), None)
+    return take is None or take.egress_id not in {None, egress.egress_id}
+
+
 async def _listed(resources: Resources) -> Listed:
     plane = resources.plane
     rooms, ingresses, egresses = await asyncio.gather(
@@ -202,14 +232,19 @@ async def _rows(resources: Resources) -> tuple[list[_Row], datetime]:
             .scalars()
             .all()
         )
-        active = {
-            row.session_id: row.egress_id
-            for row in await tx.execute(
-                select(take.session_id, take.egress_id).where(
-                    take.state == TakeState.ACTIVE, take.stopping_at.is_(None)
-                )
+        takes: dict[UUID, list[_TakeRow]] = {}
+        for row in await tx.execute(
+            select(
+                take.session_id, take.number, take.egress_id, take.state, take.stopping_at
+            ).where(
+                take.session_id.in_([row.id for row in sessions if row.phase not in OVER]),
+                (take.state != TakeState.ENDED) | take.stopping_at.is_not(None),
             )
-        }
+        ):
+            is_running = row.state is TakeState.ACTIVE and row.stopping_at is None
+            takes.setdefault(row.session_id, []).append(
+                _TakeRow(row.number, row.egress_id, is_running)
+            )
     found = [
         _Row(
             id=row.id,
@@ -223,7 +258,7 @@ async def _rows(resources: Resources) -> tuple[list[_Row], datetime]:
             ingress_ids=frozenset(
                 item for item in (row.rtmp_ingress_id, row.whip_ingress_id) if item
             ),
-            egress_id=active.get(row.id),
+            takes=tuple(takes.get(row.id, ())),
         )
         for row in sessions
     ]

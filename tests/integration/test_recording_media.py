@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat, takewhile
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -15,6 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from orchestration.names import recording_key, take_file_key, take_folder
+from orchestration.recordings import threads
 from orchestration.recordings.evidence import Gap
 from orchestration.recordings.finish import Finished, TakesOfShow, finish
 from orchestration.recordings.join import join
@@ -23,6 +26,7 @@ from orchestration.recordings.verdict import Reason
 from orchestration.states import Verdict
 from orchestration.storage import Storage, StorageUnavailable
 from tests.system.s3 import S3Server
+from tests.system.waits import PATIENCE, until
 
 
 @dataclass(frozen=True)
@@ -438,15 +442,29 @@ async def test_recording_that_cannot_be_stored(local_show: Show, first: Encoded)
     assert (await local_show.finish()).verdict is Verdict.VERIFIED
 
 
-async def test_cancelled_join_stops(first: Encoded, tmp_path: Path):
+@pytest.fixture
+def over() -> Iterator[threading.Event]:
+    """Give what is set when the test is over, for threads that may still work then."""
+    over = threading.Event()
+    yield over
+    over.set()
+
+
+async def test_cancelled_join_stops(first: Encoded, tmp_path: Path, over: threading.Event):
     """Whoever gives up does not leave a thread that works on."""
-    joining = asyncio.create_task(join([first.segments] * 200, tmp_path / "long.mp4"))
-    await asyncio.sleep(0.05)
+    # Endless, so that it cannot be done before it is cancelled.
+    takes = takewhile(lambda _: not over.is_set(), repeat(first.segments))
+    target = tmp_path / "endless.mp4"
+    joining = asyncio.create_task(join(takes, target))
+    await until(lambda: target.stat().st_size, what="the join to write")
 
     joining.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await joining
+    # Passed only when all threads are free: each waits in it for the others.
+    barrier = threading.Barrier(threads.THREADS)
+    await asyncio.gather(*(threads.apart(barrier.wait, PATIENCE) for _ in range(threads.THREADS)))
 
 
 async def test_join_puts_the_index_in_front(first: Encoded, tmp_path: Path):

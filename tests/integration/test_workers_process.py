@@ -124,7 +124,7 @@ async def test_sigterm_ends_all_in_order(stage: Stage) -> None:
     async with working(stage, GREENROOM_WORKER_PROCESSES="2") as worker:
         worker.terminate()
 
-        assert await worker.ended(within=30) == 0
+        assert await worker.ended(within=90) == 0
         assert worker.log().count('"worker_ended"') == 2
         worker.assert_nothing_left()
 
@@ -143,7 +143,7 @@ async def test_a_look_that_takes_too_long_is_cut_and_leaves_no_lease(stage: Stag
 
             await until(is_looked_at, what="the look")
             worker.terminate()
-            code = await worker.ended(within=40)
+            code = await worker.ended(within=90)
             said = worker.log()
 
     session = await stage.session(session_id)

@@ -17,6 +17,7 @@ from orchestration.database import Database, DatabaseUnavailable
 from orchestration.due import Due
 from orchestration.plane import Unavailable
 from orchestration.settings import Settings
+from tests.fakes.clock import Clock
 from tests.fakes.doors import SilentBell
 from tests.system.waits import until
 from workers import lifecycle, recordings, schedule, sweep
@@ -25,9 +26,16 @@ from workers.schedule import EVERY, Every, Looker
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
+def clock() -> Clock:
+    """Give the clock of the database, which stands still until it is moved."""
+    return Clock()
+
+
+@pytest.fixture
+async def db(database_url: str, clock: Clock) -> AsyncIterator[Database]:
     await asyncio.to_thread(migrations.upgrade, database_url)
     db = Database.open(database_url)
+    await clock.govern(db)
     yield db
     await db.close()
 
@@ -40,48 +48,56 @@ async def claim(db: Database, owner: str, *, every: float = 60, patience: float 
 
 
 async def test_a_tick_is_run_by_one_worker_of_all(db: Database) -> None:
-    """Twenty processes ask at the same moment; LiveKit is listed once."""
-    won = await asyncio.gather(*(claim(db, f"worker-{number}") for number in range(20)))
+    """Eight processes ask at the same moment; LiveKit is listed once."""
+    won = await asyncio.gather(*(claim(db, f"worker-{number}") for number in range(8)))
 
     assert won.count(True) == 1
 
 
-async def test_a_tick_is_due_again_after_its_time(db: Database) -> None:
+async def test_a_tick_is_due_again_after_its_time(db: Database, clock: Clock) -> None:
     """The time runs from the beginning of the last round, whoever ran it."""
-    assert await claim(db, "one", every=0.2)
+    assert await claim(db, "one", every=5)
+    await clock.advance(2)
     await ticks.give_back(db, "compare", owner="one", done=True)
-    assert not await claim(db, "two", every=0.2)
+    await clock.advance(2)
+    assert not await claim(db, "two", every=5)
 
-    await until(lambda: claim(db, "two", every=0.2), what="the tick to be due again")
+    await clock.advance(1)
+
+    assert await claim(db, "two", every=5)
 
 
-async def test_a_tick_whose_worker_died_is_taken_over(db: Database) -> None:
+async def test_a_tick_whose_worker_died_is_taken_over(db: Database, clock: Clock) -> None:
     """Its claim runs out; until then nobody runs it a second time."""
-    assert await claim(db, "the dead", every=0.01, patience=0.5)
-    await asyncio.sleep(0.05)
-    assert not await claim(db, "the living", every=0.01)
+    assert await claim(db, "the dead", every=5, patience=30)
+    await clock.advance(29)
+    assert not await claim(db, "the living", every=5)
 
-    await until(lambda: claim(db, "the living", every=0.01), what="the tick to be taken over")
+    await clock.advance(1)
+
+    assert await claim(db, "the living", every=5)
 
 
-async def test_a_late_giving_back_takes_nothing_from_the_next(db: Database) -> None:
+async def test_a_late_giving_back_takes_nothing_from_the_next(db: Database, clock: Clock) -> None:
     """A worker that was asleep must not free what another one has claimed meanwhile."""
-    await claim(db, "the sleeper", every=0.01, patience=0.1)
-    await until(lambda: claim(db, "the next", every=0.01, patience=60), what="the take-over")
+    assert await claim(db, "the sleeper", every=5, patience=10)
+    await clock.advance(10)
+    assert await claim(db, "the next", every=5, patience=60)
+    await clock.advance(10)
 
     await ticks.give_back(db, "compare", owner="the sleeper", done=True)
 
-    assert not await claim(db, "a third", every=0.01)
+    assert not await claim(db, "a third", every=5)
 
 
-async def test_a_tick_tells_how_long_to_wait(db: Database) -> None:
+async def test_a_tick_tells_how_long_to_wait(db: Database, clock: Clock) -> None:
     """Who lost asks again when it is due, not all the time."""
     await claim(db, "one", every=60)
+    await clock.advance(20)
 
     wait = await ticks.claim(db, "compare", owner="two", every_seconds=60, patience_seconds=1)
 
-    assert wait is not None
-    assert 50 < wait <= 60
+    assert wait == 40
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.system import redis as redis_servers
 from tests.system.redis import RedisServer
+from tests.system.waits import until, until_sync
 
 
 async def test_a_fresh_address_is_empty(redis_url: str):
@@ -55,9 +56,9 @@ async def test_paused_it_is_silent_until_resumed():
 
         server.resume()
 
-        assert await asyncio.to_thread(server.answers)
+        await until(lambda: asyncio.to_thread(server.answers), what="an answer again")
 
 
 def test_the_shared_server_is_up(redis_server: RedisServer):
     """One server serves all tests that do not harm it."""
-    assert redis_server.answers()
+    until_sync(redis_server.answers, what="the shared server to answer")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
+from api import cache, limits
 from api.routes import Answer, Call, Replay, Route, Speaks, Who
 from orchestration.database import Database, DatabaseUnavailable
 from tests.integration.api.client import Api, People
@@ -27,6 +28,12 @@ ROUTES = (
     Route("POST", "/boom", boom, Who.STRANGER, "", replay=Replay.HARMLESS),
     Route("GET", "/raw", boom, Who.PUBLIC, "", speaks=Speaks.RAW, content_type="text/html"),
 )
+
+
+@pytest.fixture
+def stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no bucket refill, however long the requests of a test take."""
+    monkeypatch.setattr(limits, "monotonic", lambda: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +88,7 @@ async def test_a_database_that_does_not_answer_is_503(
     assert (await api("GET", "/rooms")).status == 200
 
 
+@pytest.mark.usefixtures("stands_still")
 async def test_one_caller_may_ask_so_often(running: Running, people: People) -> None:
     """B51, B87: per user or address, whatever it says of where it comes from."""
     async with running(rate_limit_per_second=5) as api:
@@ -102,14 +110,19 @@ async def test_one_caller_may_ask_so_often(running: Running, people: People) -> 
         assert [got.status for got in found] == [401, 429]
 
 
-async def test_what_is_kept_is_not_counted(running: Running) -> None:
+@pytest.mark.usefixtures("stands_still")
+async def test_what_is_kept_is_not_counted(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A crowd behind one address may watch one show."""
+    monkeypatch.setattr(cache, "KEPT_SECONDS", 60)
     async with running(rate_limit_per_second=2) as api:
         found = [await api("GET", "/rooms") for _ in range(20)]
 
         assert {got.status for got in found} == {200}
 
 
+@pytest.mark.usefixtures("stands_still")
 async def test_a_proxy_is_believed_when_the_operator_says_so(running: Running) -> None:
     """And then only its own word, the last one."""
     async with running(rate_limit_per_second=2, trust_forwarded_for=True) as api:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from api import server
+from api import cache, server
 from observability import logs, redaction
+from orchestration import marks
 from tests.integration.api.client import Api
 from tests.integration.api.conftest import Running
 
@@ -78,6 +79,13 @@ async def connected(api: Api) -> AsyncIterator[Wire]:
         yield Wire(reader, writer)
     finally:
         writer.close()
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no answer become too old, and no mark be flushed, while a test looks at it."""
+    monkeypatch.setattr(cache, "KEPT_SECONDS", 60)
+    monkeypatch.setattr(marks, "FLUSH_SECONDS", 60)
 
 
 @pytest.fixture

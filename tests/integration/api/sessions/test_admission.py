@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from orchestration import admission
 from orchestration.models import Job
 from orchestration.states import Wanted
 from tests.fakes import workers as addresses
@@ -13,6 +14,12 @@ from tests.fakes.workers import SILENT, Workers
 from tests.integration.api.client import People
 from tests.integration.api.conftest import Running
 from tests.integration.api.sessions.conftest import Shows, at
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for every answer: the silence that is played here is a cut connection."""
+    monkeypatch.setattr(admission, "ASK_SECONDS", 20)
 
 
 @pytest.fixture
