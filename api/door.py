@@ -20,6 +20,7 @@ from api.limits import Limit, address_of
 from api.problems import Problem
 from api.routes import Answer, Call, Caller, Route, Speaks, Who
 from api.shapes.common import is_id
+from observability import logs
 from observability.http import REQUEST_ID, request_id_of
 from orchestration.commands import Rejected
 from orchestration.database import DatabaseUnavailable
@@ -70,6 +71,7 @@ class Door:
 
     def refuse(self, request: web.BaseRequest, problem: Problem) -> web.Response:
         """Say a problem; the connection ends with it when the request was not read whole."""
+        logs.bind(problem=problem.slug)
         response = problems.response(problem, id_of(request), self.base_path)
         if problem.slug in _CLOSING:
             response.force_close()
@@ -119,6 +121,9 @@ class Door:
         except Problem:
             self.limit.take(address)
             raise
+        if caller is not None:
+            # Who was let in, and who was refused what: the request's line tells.
+            logs.bind(user_id=str(caller.user.id), organization_id=str(caller.organization_id))
         if route.is_limited:
             self.limit.take(str(caller.user.id) if caller is not None else address)
         if caller is None:

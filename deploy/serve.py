@@ -1,6 +1,7 @@
 """Serve the API: check the database, listen, and end in order."""
 
 import asyncio
+import resource
 import signal
 from contextlib import suppress
 from typing import Final
@@ -23,8 +24,15 @@ log = structlog.get_logger(__name__)
 TODO_MIGRATE: Final = "run `greenroom migrate`"
 
 
+def raise_limits() -> None:
+    """Take as many descriptors as the machine allows: each viewer's connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; 1 when it cannot begin. Told twice, it does not drain."""
+    raise_limits()
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     access_token_seconds: int = Field(900, description="Short, because it cannot be revoked.")
     refresh_token_seconds: int = Field(30 * 86_400, description="A month without a login.")
     livekit_token_seconds: int = Field(
-        6 * 3600, description="A joined participant keeps its place; this only bounds joining."
+        6 * 3600, description="The host's: who has joined keeps its place; this bounds joining."
     )
     cors_origins: Listed = Field(
         (), description="Origins that may call the API from a browser, separated by commas."

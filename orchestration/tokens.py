@@ -49,6 +49,10 @@ GRANTS: Final[dict[Role, Callable[[Mapping[str, Any]], Grants]]] = {
 }
 
 
+#: Who is not the host asks again for each joining: once removed, nobody gets back in for long.
+AUDIENCE_SECONDS: Final = 900
+
+
 def mint_livekit_token(
     settings: Settings,
     *,
@@ -58,9 +62,19 @@ def mint_livekit_token(
     room: str,
     preset: Mapping[str, Any],
 ) -> str:
-    """Mint a LiveKit token for one room with exactly the role's grants."""
-    grants = GRANTS[Role(role)](preset)
-    return mint_token(settings, identity=identity, name=name, room=room, grants=grants)
+    """Mint a LiveKit token for one room with exactly the role's grants.
+
+    It only has to last until its holder has joined: LiveKit renews it for those who are there.
+    """
+    role = Role(role)
+    return mint_token(
+        settings,
+        identity=identity,
+        name=name,
+        room=room,
+        grants=GRANTS[role](preset),
+        seconds=settings.livekit_token_seconds if role is Role.HOST else AUDIENCE_SECONDS,
+    )
 
 
 def verify_webhook(settings: Settings, body: bytes, authorization: str) -> Hint:

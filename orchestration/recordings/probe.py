@@ -94,7 +94,7 @@ def _probe_file(path: Path) -> Probe:
     if size == 0:
         raise UnreadableMedia("it is empty")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), format="mp4") as container:
             if not container.duration:
                 raise UnreadableMedia("it does not say how long it is")
             seconds = container.duration / av.time_base

@@ -12,6 +12,7 @@ from typing import Any
 
 import jwt
 import pytest
+import structlog
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -155,6 +156,21 @@ async def test_bad_credentials_are_refused_on_public_reads_too(api: Api) -> None
     assert got.problem == (401, "invalid-token")
 
 
+async def test_the_log_says_who_was_let_in_and_who_was_refused(api: Api, people: People) -> None:
+    """One line each: an operator finds out who tried what."""
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        await api("GET", "/rooms/my", by=people.host)
+        await api("POST", "/rooms", by=people.viewer, json={"title": "Not mine to make"})
+        await api("GET", "/rooms/my", headers={"Authorization": "Bearer a.b.c"})
+
+    told = [line for line in lines if line["event"] == "request_done"]
+    assert [(line["status"], line.get("user_id"), line.get("problem")) for line in told] == [
+        (200, str(people.host.id), None),
+        (403, str(people.viewer.id), "insufficient-scope"),
+        (401, None, "invalid-token"),
+    ]
+
+
 async def test_two_credentials_are_refused(api: Api, people: People) -> None:
     """B42."""
     token = f"Bearer {api.token(people.host)}"
@@ -241,7 +257,13 @@ async def issuer() -> AsyncIterator[tuple[Issuer, str]]:
         yield issuer, f"http://127.0.0.1:{port}/keys"
 
 
-def issued(kid: str = "rsa", algorithm: str = "RS256", key: Any = RSA, **changes: Any) -> str:
+def issued(
+    kid: str = "rsa",
+    algorithm: str = "RS256",
+    key: Any = RSA,
+    header: dict[str, Any] | None = None,
+    **changes: Any,
+) -> str:
     claims = {
         "iss": ISSUER,
         "aud": "shows",
@@ -254,7 +276,7 @@ def issued(kid: str = "rsa", algorithm: str = "RS256", key: Any = RSA, **changes
         **changes,
     }
     claims = {name: value for name, value in claims.items() if value is not ...}
-    return jwt.encode(claims, pem(key), algorithm=algorithm, headers={"kid": kid})
+    return jwt.encode(claims, pem(key), algorithm=algorithm, headers={"kid": kid, **(header or {})})
 
 
 async def test_an_issuers_users_exist_from_their_first_token_on(
@@ -330,6 +352,11 @@ async def test_what_an_issuer_did_not_say_is_refused(
         issued(sub=...),
         issued(exp=...),
         issued(sub="a" * 600),
+        # B45: a key, or where to fetch one, of the token's own choosing.
+        issued(header={"jwk": {"kty": "oct", "k": "AAAA"}}),
+        issued(header={"jku": "https://evil.example/keys"}),
+        issued(header={"x5u": "https://evil.example/cert"}),
+        issued(header={"x5c": ["AAAA"]}),
         confused,
     ]
     async with running(**settings) as api:
