@@ -76,13 +76,16 @@ async def delete_recording(call: Call) -> Answer:
     async with call.resources.db.read() as tx:
         recording = await access.own_recording(tx, call.ids["id"], call.caller)
     call.match(recording.version)
-    if recording.status == "recording":
+    if recording.status == "recording" and recording.finish_asked_at is None:
         raise Problem("recording-not-ready", "It is still being recorded; end the show first.")
+    if recording.lease_owner is not None:
+        raise Problem("recording-not-ready", "It is being checked just now; ask again in a moment.")
     # Files first: a repetition finishes what a failure left, while a row without files is a lie.
     await _delete_files(recording, call)
     async with call.begin() as tx:
         recording = await access.own_recording(tx, call.ids["id"], call.caller, locks=True)
         recording.deleted_at = recording.updated_at = datetime.now(UTC)
+        recording.look_at = None  # one whose storage was away is not tried again
         recording.version += 1
     return Answer()
 

@@ -22,7 +22,7 @@ from orchestration.storage import StorageUnavailable
 log = structlog.get_logger(__name__)
 
 #: Longest pause between two tries while storage does not answer. There is no last one: what was
-#: recorded lies there, and whoever does not want it deletes the recording.
+#: recorded lies there.
 BACKOFF_SECONDS_MAX: Final = 300
 
 

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 #: A row of any of these is a duty: see models/columns.py.
 DutyRow = Session | Playback | Recording
+#: Further ahead than any lease, and any look at a show that is on its way, is ever set.
+AHEAD_MAX: Final = timedelta(minutes=10)
 #: How far the first retry is away; each further one doubles it.
 BACKOFF_SECONDS_FIRST: Final = 0.5
 

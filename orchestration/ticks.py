@@ -7,6 +7,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.database import Database, now
+from orchestration.leases import AHEAD_MAX
 from orchestration.models import Tick
 
 
@@ -22,8 +23,9 @@ async def claim(
     async with db.read() as tx:
         moment = await now(tx)
         tick = (await tx.execute(select(Tick).where(columns.name == name))).scalar_one_or_none()
-    if tick is not None and tick.due_at > moment:
-        return min((tick.due_at - moment).total_seconds(), every_seconds)
+    every = timedelta(seconds=every_seconds)
+    if tick is not None and moment < tick.due_at <= moment + every:
+        return (tick.due_at - moment).total_seconds()
     async with db.begin() as tx:
         moment = await now(tx)
         if tick is None:
@@ -33,12 +35,16 @@ async def claim(
             update(Tick)
             .where(
                 columns.name == name,
-                columns.due_at <= moment,
-                # free, or whoever ran it died over it
-                or_(columns.lease_until.is_(None), columns.lease_until <= moment),
+                # Later than it was ever set: the clock went back.
+                or_(columns.due_at <= moment, columns.due_at > moment + every),
+                or_(
+                    columns.lease_until.is_(None),
+                    columns.lease_until <= moment,  # whoever ran it died over it
+                    columns.lease_until > moment + AHEAD_MAX,
+                ),
             )
             .values(
-                due_at=moment + timedelta(seconds=every_seconds),
+                due_at=moment + every,
                 lease_owner=owner,
                 lease_until=moment + timedelta(seconds=patience_seconds),
             )

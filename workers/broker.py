@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import dramatiq
@@ -224,15 +223,19 @@ class UnderWay:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def do(self, work: Work, *arguments: Any, **named: Any) -> None:
-        """Do an actor's work where it can be cut."""
-        task = asyncio.current_task()
-        assert task is not None, "an actor is a coroutine"
-        self._tasks.add(task)
-        try:
-            await work(*arguments, **named)
-        finally:
-            self._tasks.discard(task)
+    def bound(self, work: Work, resources: Any) -> Callable[[str], Awaitable[None]]:
+        """Make the actor of a work: it takes one id, and nothing else a message may bring."""
+
+        async def do(row_id: str) -> None:
+            task = asyncio.current_task()
+            assert task is not None, "an actor is a coroutine"
+            self._tasks.add(task)
+            try:
+                await work(row_id, resources=resources)
+            finally:
+                self._tasks.discard(task)
+
+        return do
 
     async def cut(self, seconds: float) -> None:
         """Cancel everything, and let it clean up for at most so long."""
@@ -253,4 +256,4 @@ def declare_actors(broker: dramatiq.Broker, resources: Resources, under_way: Und
             broker=broker,
             time_limit=line.time_limit_seconds * 1_000,
             notify_shutdown=line.stops_at_shutdown,
-        )(partial(under_way.do, line.does, resources=resources))
+        )(under_way.bound(line.does, resources))

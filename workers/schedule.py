@@ -75,6 +75,8 @@ EVERY: Final = (
           "who watches is counted for all shows at once, never per request"),
     Every("gauges",      lambda _: 5,                 False, 20, _with(gauges.measure),
           "what waits, and for how long, is what an operator is woken by"),
+    Every("rewind",      lambda _: 10,                False, 20, _with(upkeep.rewind),
+          "a clock that was set back would have shows wait for as long as it was ahead"),
     Every("prune",       lambda _: 3_600,             False, 60, _with(upkeep.prune),
           "used keys, seen webhooks and old tokens are of no use to anybody"),
 )

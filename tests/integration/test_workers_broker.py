@@ -137,6 +137,47 @@ async def test_a_message_for_an_unknown_actor_holds_no_thread(bell: Bell, redis_
     client.close()
 
 
+async def test_a_message_that_somebody_made_up_does_no_harm(bell: Bell, redis_url: str) -> None:
+    """Whoever can write to Redis can ring: for nothing, for nonsense, with arguments of its own."""
+    heard: list[object] = []
+
+    async def look(session_id: str, resources: object) -> None:
+        heard.append((uuid.UUID(session_id), resources))
+
+    ours = object()
+    broker = RungBroker(redis_url, threads=THREADS, middleware=middleware_of(AsyncIO()))
+    under_way = brokers.UnderWay()
+    for line in ACTORS:
+        dramatiq.actor(actor_name=line.name, queue_name=line.queue, broker=broker)(
+            under_way.bound(look, ours)
+        )
+    client = redis.Redis.from_url(redis_url)
+    for args, kwargs in (
+        (("no id",), {}),
+        (("../../etc",), {}),
+        ((), {}),
+        ((str(uuid.uuid4()), "one too many"), {}),
+        ((str(uuid.uuid4()),), {"resources": "theirs"}),
+    ):
+        forged: dramatiq.Message[None] = dramatiq.Message(
+            queue_name=SESSIONS_QUEUE, actor_name="look", args=args, kwargs=kwargs, options={}
+        )
+        client.rpush(queue_key(SESSIONS_QUEUE), forged.encode())
+    real = uuid.uuid4()
+    await bell.ring("sessions", real)
+
+    worker = dramatiq.Worker(broker, worker_threads=THREADS, worker_timeout=100)
+    worker.start()
+    try:
+        await until(lambda: (real, ours) in heard, what="the real ring to be heard")
+        assert heard == [(real, ours)]
+    finally:
+        broker.draining.set()
+        worker.stop(timeout=10_000)
+        broker.close()
+        client.close()
+
+
 async def test_slow_work_cannot_hold_every_thread(bell: Bell, redis_url: str) -> None:
     """Egress starts take half a minute; a go_live must find a thread meanwhile."""
     heard = Heard()

@@ -78,6 +78,14 @@ async def test_a_tick_whose_worker_died_is_taken_over(db: Database, clock: Clock
     assert await claim(db, "the living", every=5)
 
 
+async def test_a_tick_is_run_though_the_clock_went_back(db: Database, clock: Clock) -> None:
+    """Both when it is due and who has it were written by a clock that was an hour ahead."""
+    assert await claim(db, "an hour ahead", every=5)
+    await clock.advance(-3600)
+
+    assert await claim(db, "now", every=5)
+
+
 async def test_a_late_giving_back_takes_nothing_from_the_next(db: Database, clock: Clock) -> None:
     """A worker that was asleep must not free what another one has claimed meanwhile."""
     assert await claim(db, "the sleeper", every=5, patience=10)

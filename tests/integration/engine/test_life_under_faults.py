@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete
 from sqlmodel import col
 
-from orchestration import lookout
+from orchestration import lookout, upkeep
 from orchestration.commands import delete_session, locked_session
 from orchestration.models import Take
 from orchestration.parts import PARTS
@@ -491,6 +491,37 @@ async def test_a_segment_that_never_comes_stops_no_playlist(house: House) -> Non
     assert len(named) > 10
     (behind,) = [segment for segment in playlist.segments if segment.discontinuity]
     assert behind.uri > f"1/{lost.name}"
+
+
+async def test_a_clock_that_goes_back_holds_up_nobody(house: House) -> None:
+    """An hour: a show on air goes on, another goes live, a third ends; leases are no obstacle."""
+    show, other = await on_air(house), await house.create(room=await house.new_room())
+    later = await house.create(
+        room=await house.new_room(), scheduled_start_time=house.clock.at + timedelta(days=3)
+    )
+    await house.calm()
+    waits = (await house.session(later)).look_at
+    assert await lookout.Lookout(house.worker("dies")).claim(other) is None  # it is not due
+    await house.hint(other)
+    assert await lookout.Lookout(house.worker("dies")).claim(other) is not None
+    before = await house.playback(show)
+    assert before is not None
+
+    livekits = house.plane._now
+    house.plane._now = lambda: livekits() + timedelta(hours=1)  # its clock is its own
+    await house.clock.advance(-3600)
+    await upkeep.rewind(house.resources)
+    job = await house.go_live(other)
+    await house.pass_time(30)
+
+    after = await house.playback(show)
+    assert after is not None
+    assert after.segments > before.segments + 5
+    assert (await house.job(job.id)).status is JobStatus.DONE
+    assert (await house.session(later)).look_at == waits
+    for one in (show, other):
+        await house.end(one)
+        await over(house, one)
 
 
 async def quarantined(house: House, show: UUID) -> None:

@@ -1,6 +1,7 @@
 """Recordings over HTTP: listed, read, named, downloaded by a link that expires, deleted."""
 
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -241,6 +242,24 @@ async def test_what_is_being_recorded_stays(shows: Shows) -> None:
     got = await shows.api("DELETE", f"/recordings/{recording}", by=shows.host)
 
     assert got.problem == (409, "recording-not-ready")
+
+
+async def test_one_whose_storage_was_away_can_be_deleted_unless_somebody_is_at_it(
+    shows: Shows,
+) -> None:
+    """Nobody has to wait for a verdict to be rid of it; and it is not tried again."""
+    asked = {"status": "recording", "verdict": None, "finish_asked_at": datetime.now(UTC)}
+    busy = await recorded(shows, **asked, lease_owner="a worker")
+    waiting = await recorded(shows, **asked, look_at=datetime.now(UTC))
+
+    refused = await shows.api("DELETE", f"/recordings/{busy}", by=shows.host)
+    deleted = await shows.api("DELETE", f"/recordings/{waiting}", by=shows.host)
+
+    assert refused.problem == (409, "recording-not-ready")
+    assert deleted.status == 200
+    async with shows.api.resources.db.read() as tx:
+        row = await tx.get_one(Recording, uuid.UUID(waiting))
+    assert (row.look_at, row.deleted_at is None) == (None, False)
 
 
 async def test_a_recording_outlives_its_session(shows: Shows) -> None:
