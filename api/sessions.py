@@ -54,13 +54,7 @@ async def create_session(call: Call) -> Answer:
         call.resources,
         KEY_SECONDS_MAX if call.prefer_wait is None else call.prefer_wait,
     )
-    return Answer(
-        {
-            "session": told(row, call),
-            "rtmp_url": row.session.rtmp_url,
-            "stream_key": call.resources.secrets.unseal(row.session.rtmp_key_sealed),
-        }
-    )
+    return _with_its_key(row, call)
 
 
 async def list_sessions(call: Call) -> Answer:
@@ -135,6 +129,24 @@ async def reschedule_session(call: Call) -> Answer:
     return await _changed(session.id, call)
 
 
+async def replace_stream_key(call: Call) -> Answer:
+    """Take a show's stream keys back, and give it others."""
+    async with call.begin() as tx:
+        await access.own_session(tx, call.ids["id"], call.caller)
+        session = await commands.locked_session(tx, call.ids["id"])
+        if call.key.kept is not None:
+            old = call.key.kept["old"]
+        else:
+            _check_not_over(session)
+            old = str(session.rtmp_ingress_id)
+            await commands.replace_keys(tx, session)
+            await call.key.keep_ids(tx, {"old": old})
+    await call.resources.bell.ring("sessions", session.id)
+    patience = KEY_SECONDS_MAX if call.prefer_wait is None else call.prefer_wait
+    row = await _with_key(session.id, call.resources, patience, old=old)
+    return _with_its_key(row, call, is_new=row.session.rtmp_ingress_id != old)
+
+
 async def update_settings(call: Call) -> Answer:
     """Let a show differ from its preset."""
     asked: UpdateSessionSettingsRequest = call.body
@@ -190,13 +202,32 @@ async def _create(tx: AsyncSession, call: Call, asked: CreateSessionRequest) -> 
     )
 
 
-async def _with_key(session_id: uuid.UUID, resources: Resources, seconds: float) -> SessionRow:
-    """Wait a little for the worker to make the ingress; then take the row as it is."""
+def _with_its_key(row: SessionRow, call: Call, *, is_new: bool = True) -> Answer:
+    """Tell a show and its key; a key that was taken back is told nobody."""
+    sealed = row.session.rtmp_key_sealed if is_new else None
+    return Answer(
+        {
+            "session": told(row, call),
+            "rtmp_url": row.session.rtmp_url,
+            "stream_key": call.resources.secrets.unseal(sealed),
+        }
+    )
+
+
+async def _with_key(
+    session_id: uuid.UUID, resources: Resources, seconds: float, *, old: str | None = None
+) -> SessionRow:
+    """Wait a little for the worker to make the ingress, another than the old one, if any.
+
+    Then take the row as it is.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + min(seconds, KEY_SECONDS_MAX)
     while True:
         row = await read(session_id, resources)
-        if row.session.rtmp_key_sealed is not None or loop.time() >= until:
+        session = row.session
+        has_key = session.rtmp_key_sealed is not None and session.rtmp_ingress_id != old
+        if has_key or loop.time() >= until:
             return row
         await asyncio.sleep(KEY_POLL_SECONDS)
 
@@ -255,6 +286,14 @@ ROUTES: Final = (
           problems=("room-not-found", "preset-not-found", "insufficient-scope"),
           description="Its RTMP ingress is made, disabled: put server and key into an encoder days "
                       "before. `stream_key` is null when LiveKit does not answer within 3 s."),
+    Route("POST", "/sessions/{id}/stream_key", replace_stream_key, Who.HOST,
+          "Replace a session's stream keys",
+          answer=CreateSessionResponse, replay=Replay.REBUILD, tag="sessions",
+          problems=("session-not-found", "insufficient-scope", "session-ended", "session-expired"),
+          description="For a key that others have seen. Encoders that send by RTMP or WHIP are cut "
+                      "off, and the old keys open nothing any more; a show on air goes on when the "
+                      "new key is used. `stream_key` is null when LiveKit does not answer within "
+                      "3 s: ask again with the same Idempotency-Key."),
     Route("GET", "/sessions", list_sessions, Who.PUBLIC, "List sessions",
           query=Page, answer=SessionListResponse, is_cached=True, is_open=True, tag="sessions"),
     Route("GET", "/sessions/live", list_live_sessions, Who.PUBLIC, "List live sessions",

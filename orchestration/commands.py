@@ -144,6 +144,15 @@ async def reschedule(tx: AsyncSession, session: Session, scheduled_start_time: d
     )
 
 
+async def replace_keys(tx: AsyncSession, session: Session) -> None:
+    """Let a show have other stream keys: whoever has the old ones sends to nobody."""
+    session.key_number += 1
+    session.observed_at = None  # the next look sees to the ingresses, however fresh the last is
+    _lift_quarantine(session)
+    leases.nudge(session, await now(tx))
+    await events.record(tx, session, "session.keys_replaced")
+
+
 async def delete_session(tx: AsyncSession, session: Session) -> None:
     """Hide a show, and let what it has at LiveKit go. Raises Rejected (session-live)."""
     if session.status is Status.LIVE:

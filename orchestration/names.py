@@ -29,6 +29,11 @@ def session_of_room(prefix: str, room: str) -> UUID | None:
         return None
 
 
+def ingress_name(room: str, key_number: int) -> str:
+    """Name an ingress after its room, and after its key once that was replaced."""
+    return room if key_number == 1 else f"{room}#{key_number}"
+
+
 def identity_of(user_id: UUID, kind: Input) -> str:
     """Name an encoder in the room: `<user id>#rtmp`; of two with one identity one is evicted."""
     return f"{user_id}#{kind}"

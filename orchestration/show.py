@@ -72,6 +72,7 @@ class Show:
     end_reason: EndReason | None
     phase: Phase
     ingress_ids: dict[Input, str | None]
+    key_number: int  #: of the newest stream keys
     scheduled_start_time: datetime | None
     go_live_at: datetime | None
     opened_at: datetime | None
@@ -139,6 +140,7 @@ def show_of(
         end_reason=session.end_reason,
         phase=session.phase,
         ingress_ids={Input.RTMP: session.rtmp_ingress_id, Input.WHIP: session.whip_ingress_id},
+        key_number=session.key_number,
         scheduled_start_time=session.scheduled_start_time,
         go_live_at=session.go_live_at,
         opened_at=session.opened_at,

@@ -10,6 +10,7 @@ const SENTENCES = {
   "session.phase":            (facts) => PHASES[facts.after] ?? null,
   "session.trouble":          (facts) => [`Trouble: ${facts.detail || facts.slug}`, "bad"],
   "session.quarantined":      () => ["Nobody works on this show any more", "bad"],
+  "session.keys_replaced":    () => ["The stream keys were replaced", "quiet"],
   "rtmp_ingress.ready":       () => ["The RTMP address is ready", "quiet"],
   "rtmp_ingress.replaced":    () => ["The RTMP key is another one now", "wait"],
   "whip_ingress.ready":       () => ["The WHIP address is ready", "quiet"],

@@ -71,6 +71,8 @@ class Session(Named, Duty, table=True):
     rtmp_url: str | None = Field(default=None, max_length=512)
     #: Sealed (secrets.py): a stream key is never stored in plain.
     rtmp_key_sealed: str | None = Field(default=None, max_length=512)
+    #: Counts the stream keys: an ingress of an earlier one is taken away.
+    key_number: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     whip_ingress_id: str | None = Field(default=None, max_length=64)
     whip_url: str | None = Field(default=None, max_length=512)
     whip_key_sealed: str | None = Field(default=None, max_length=512)

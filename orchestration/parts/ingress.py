@@ -42,7 +42,7 @@ class IngressPart:
         if kept is None:
             kept = await tools.plane.create_ingress(
                 self.input,
-                name=show.room,
+                name=names.ingress_name(show.room, show.key_number),
                 room=show.room,
                 identity=names.identity_of(show.host_id, self.input),
                 title=show.title,
@@ -77,10 +77,15 @@ class IngressPart:
     def _sorted_out(
         self, show: Show, seen: tuple[IngressSeen, ...]
     ) -> tuple[IngressSeen | None, tuple[IngressSeen, ...]]:
-        """Tell the one to keep (the recorded one, else the first) from the surplus."""
+        """Tell the one to keep (the recorded one, else the first) from the surplus.
+
+        One whose key was replaced is never kept.
+        """
         mine = [item for item in seen if item.input is self.input and item.room == show.room]
+        name = names.ingress_name(show.room, show.key_number)
         mine.sort(key=lambda item: item.ingress_id != show.ingress_ids[self.input])
-        return (mine[0] if mine else None), tuple(mine[1:])
+        kept = next((item for item in mine if item.name == name), None)
+        return kept, tuple(item for item in mine if item is not kept)
 
 
 async def _hides_what_sends(show: Show, tools: Tools) -> bool:

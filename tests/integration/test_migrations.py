@@ -3,7 +3,10 @@
 import asyncio
 
 from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
+from sqlmodel import SQLModel
 
 from orchestration import migrations
 from orchestration.database import Database
@@ -36,3 +39,19 @@ async def test_migrations_go_up_and_down_and_up_again(database_url: str) -> None
         assert await tables(db) == made
     finally:
         await db.close()
+
+
+async def test_the_migrated_tables_are_those_of_the_models(database_url: str) -> None:
+    """A column that somebody forgot to migrate is found here, and not by an operator."""
+    await asyncio.to_thread(migrations.upgrade, database_url)
+    db = Database.open(database_url)
+    try:
+        async with db.read() as tx:
+            connection = await tx.connection()
+            differences = await connection.run_sync(
+                lambda sync: compare_metadata(MigrationContext.configure(sync), SQLModel.metadata)
+            )
+    finally:
+        await db.close()
+
+    assert differences == []

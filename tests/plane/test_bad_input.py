@@ -70,6 +70,28 @@ async def test_a_key_that_opens_nothing_is_refused(
     assert await real.livekit.rooms(over.room) == []
 
 
+async def test_a_key_that_was_replaced_opens_nothing(real: Product) -> None:
+    """Whoever has it is hung up on, and with the new one the show begins."""
+    show = await announce(await real.host())
+    await show.go_live()
+    url, old = show.live["rtmp"]["url"], show.live["rtmp"]["stream_key"]
+
+    told = await show.host.post(f"/sessions/{show.id}/stream_key", prefer="wait=30")
+
+    assert told["stream_key"] not in {None, old}
+    stranger = encoders.start(f"{url}/{old}", "picture alone")
+    try:
+        assert await stranger.ended() != 0
+    finally:
+        stranger.stop()
+    assert (await show.session())["phase"] == "waiting_for_media"
+    show.live["rtmp"]["stream_key"] = told["stream_key"]
+    await real.encoder(show, CARD)
+    await show.becomes("live")
+    await show.end()
+    await real.livekit.forgets(show.room)
+
+
 @pytest.mark.browser
 async def test_whip_with_a_wrong_key_is_refused(real: Product, waiting: Show, over: Show) -> None:
     """With a status that says so; neither show changes."""

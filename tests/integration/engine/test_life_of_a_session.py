@@ -7,7 +7,7 @@ from uuid import UUID
 import m3u8
 import pytest
 
-from orchestration import lookout, names
+from orchestration import commands, lookout, names
 from orchestration.commands import Rejected
 from orchestration.models import Job
 from orchestration.plane import Input
@@ -608,3 +608,27 @@ async def test_quick_looks_leave_the_egress_to_slow_ones(house: House) -> None:
     looked = await house.look(show, slow=True)
     assert not looked.ring_slow
     assert len(house.plane.egresses) == 1
+
+
+async def test_the_key_of_a_show_on_air_is_replaced(house: House) -> None:
+    """Whoever has the old one is cut off and not let in again; with the new one it goes on."""
+    show = await on_air(house)
+    old = list(house.plane.pushing)
+    async with house.db.begin() as tx:
+        await commands.replace_keys(tx, await commands.locked_session(tx, show))
+
+    await house.pass_time(6)
+
+    assert await phase_of(house, show) is Phase.RECONNECTING
+    assert [house.plane.push(key) for key in old] == [False]
+    ingresses = [item for item in house.plane.ingresses.values() if item.enabled]
+    assert sorted(item.input for item in ingresses) == ["rtmp", "whip"]
+    assert not {item.stream_key for item in ingresses} & set(old)
+    assert house.connect()
+    await house.pass_time(10)
+    assert await phase_of(house, show) is Phase.LIVE
+    kinds = [event.kind for event in await house.events(show)]
+    assert "session.keys_replaced" in kinds
+    await Invariants(house).settled()
+    await house.end(show)
+    await over(house, show)

@@ -36,6 +36,7 @@ WHOSE = {
     "list_sessions": PUBLIC, "list_live_sessions": PUBLIC, "get_session": PUBLIC,
     "get_stats": ANY, "join": ANY,
     "delete_session": OWN, "reschedule_session": OWN, "update_settings": OWN,
+    "replace_stream_key": OWN,
     "start": OWN, "go_live": OWN, "end": OWN, "ensure_hls_egress": OWN, "start_webcam_hls": OWN,
     "preflight": OWN,
     "host_video_state": OWN, "host_audio_state": OWN, "stream_health": OWN, "monitor": OWN,

@@ -192,6 +192,47 @@ async def test_a_show_can_be_moved_until_it_starts(shows: Shows) -> None:
     assert over.problem == (409, "session-ended")
 
 
+async def test_a_stream_key_that_others_have_seen_is_replaced(shows: Shows) -> None:
+    """The old one is gone at LiveKit; a repetition of the request gives the same new one."""
+    made = (await shows.ask()).data
+    show = made["session"]["id"]
+
+    first = await shows.post(show, "stream_key", headers={"Idempotency-Key": "leaked"})
+    again = await shows.post(show, "stream_key", headers={"Idempotency-Key": "leaked"})
+    other = await shows.post(show, "stream_key")
+
+    contract.check(first.data, contract.CREATED)
+    assert first.data["rtmp_url"] == made["rtmp_url"]
+    assert again.data["stream_key"] == first.data["stream_key"]
+    keys = [made["stream_key"], first.data["stream_key"], other.data["stream_key"]]
+    assert len(set(keys)) == 3
+    (left,) = shows.plane.ingresses.values()
+    assert (left.stream_key, left.enabled) == (keys[-1], False)
+    live = (await shows.post(show, "go_live")).data
+    assert live["rtmp"]["stream_key"] == keys[-1]
+
+
+async def test_a_key_is_taken_back_although_livekit_is_away(shows: Shows) -> None:
+    """The new one is null until it is made; the old one is told nobody any more."""
+    made = (await shows.ask()).data
+    show = made["session"]["id"]
+    shows.bell.is_heard = False
+    headers = {"Idempotency-Key": "leaked", "Prefer": "respond-async"}
+
+    early = await shows.post(show, "stream_key", headers=headers)
+    shows.bell.is_heard = True
+    later = await shows.post(show, "stream_key", headers=headers | {"Prefer": "wait=60"})
+
+    assert early.data["stream_key"] is None
+    assert later.data["stream_key"] not in {None, made["stream_key"]}
+
+
+async def test_a_show_that_is_over_has_no_key_to_replace(shows: Shows) -> None:
+    got = await shows.post(await shows.over(), "stream_key")
+
+    assert got.problem == (409, "session-ended")
+
+
 async def test_settings_override_the_preset_and_let_go_of_it_again(shows: Shows) -> None:
     """What is not said stays; null is the preset's."""
     show = await shows.announce(preset=await shows.preset(chat_enabled=True, max_join_limit=3))
