@@ -78,7 +78,7 @@ LANES = (
     ),
     (
         Stage("contract",               "every LiveKit of ours behaves like the real one", 15, (*PYTEST, "tests/contract")),
-        Stage("browser",                "the pages in Chromium, on a phone and a desktop", 20, (*PYTEST, "tests/browser")),
+        Stage("browser",                "the pages in Chromium, on a phone and a desktop", 30, (*PYTEST, "tests/browser")),
         Stage("acceptance",             "whole shows, real processes, killed on purpose", 30, (*PYTEST, "tests/acceptance")),
         Stage("acceptance-no-webhooks", "the same shows with every webhook lost",         30, (*PYTEST, "tests/acceptance", *(f"--ignore=tests/acceptance/{name}" for name in WITHOUT_HOOKS)), {"GREENROOM_TEST_WEBHOOKS": "dropped"}),
     ),
