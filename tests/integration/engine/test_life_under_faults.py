@@ -403,7 +403,9 @@ async def test_a_restored_ledger_writes_into_no_folder_that_livekit_knows(house:
     assert (await house.session(show)).phase is Phase.LIVE
     prefixes = [egress.seen.prefix for egress in house.plane.egresses.values()]
     assert len(set(prefixes)) == len(prefixes)
-    assert len(house.plane.running()) == 1
+    (running,) = house.plane.running()
+    # LiveKit forgets what is over, as the ledger has: from here on all is as ever.
+    house.plane.egresses = {running.seen.egress_id: running}
     await house.end(show)
     await over(house, show)
     assert house.plane.running() == []
