@@ -68,24 +68,26 @@ TESTS = (
 )
 #: Of acceptance, what no webhook has any part in: commands, the demo, what Prometheus sees.
 WITHOUT_HOOKS = ("test_cli.py", "test_demo.py", "test_observed.py")
+#: Of integration, what touches no database: once is enough.
+WITHOUT_DATABASE = ("test_recording_media.py", "test_storage.py")
 #: Side by side: the first lane computes, the second starts programs and waits for segments.
 LANES = (
     (
-        Stage("integration-sqlite",     "the pieces together, on SQLite",                 30, (*PYTEST, "tests/integration"), {"GREENROOM_TEST_DATABASE": "sqlite"}),
-        Stage("integration-postgres",   "the same tests on PostgreSQL",                   30, (*PYTEST, "tests/integration"), {"GREENROOM_TEST_DATABASE": "postgres"}),
-        Stage("livekit",                "LiveKit's own programs, built once",             15, ("deploy/livekit/run", "--build-only")),
-        Stage("contract-real",          "the contract's cases on the real LiveKit",       15, (sys.executable, "-m", "tests.plane.contract")),
+        Stage("integration-sqlite",     "the pieces together, on SQLite",                 45, (*PYTEST, "tests/integration"), {"GREENROOM_TEST_DATABASE": "sqlite"}),
+        Stage("integration-postgres",   "the same tests on PostgreSQL",                   45, (*PYTEST, "tests/integration", *(f"--ignore=tests/integration/{name}" for name in WITHOUT_DATABASE)), {"GREENROOM_TEST_DATABASE": "postgres"}),
+        Stage("livekit",                "LiveKit's own programs, built once",             25, ("deploy/livekit/run", "--build-only")),
+        Stage("contract-real",          "the contract's cases on the real LiveKit",       25, (sys.executable, "-m", "tests.plane.contract")),
     ),
     (
-        Stage("contract",               "every LiveKit of ours behaves like the real one", 15, (*PYTEST, "tests/contract")),
+        Stage("contract",               "every LiveKit of ours behaves like the real one", 25, (*PYTEST, "tests/contract")),
         Stage("browser",                "the pages in Chromium, on a phone and a desktop", 30, (*PYTEST, "tests/browser")),
-        Stage("acceptance",             "whole shows, real processes, killed on purpose", 30, (*PYTEST, "tests/acceptance")),
-        Stage("acceptance-no-webhooks", "the same shows with every webhook lost",         30, (*PYTEST, "tests/acceptance", *(f"--ignore=tests/acceptance/{name}" for name in WITHOUT_HOOKS)), {"GREENROOM_TEST_WEBHOOKS": "dropped"}),
+        Stage("acceptance",             "whole shows, real processes, killed on purpose", 45, (*PYTEST, "tests/acceptance")),
+        Stage("acceptance-no-webhooks", "the same shows with every webhook lost",         45, (*PYTEST, "tests/acceptance", *(f"--ignore=tests/acceptance/{name}" for name in WITHOUT_HOOKS)), {"GREENROOM_TEST_WEBHOOKS": "dropped"}),
     ),
 )
 #: Two cores just suffice for one real encoder, ingress, egress and browser.
 ALONE = (
-    Stage("plane",                  "whole shows on the real LiveKit",                25, (*PYTEST, "tests/plane")),
+    Stage("plane",                  "whole shows on the real LiveKit",                40, (*PYTEST, "tests/plane")),
 )
 # fmt: on
 IN_LANES = tuple(stage for lane in LANES for stage in lane)
