@@ -5,6 +5,7 @@ import asyncio
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from sqlmodel import SQLModel
 
@@ -29,7 +30,7 @@ async def test_migrations_go_up_and_down_and_up_again(database_url: str) -> None
             await asyncio.to_thread(migrations.upgrade, database_url)
         assert await migrations.is_current(db)
         made = await tables(db)
-        await asyncio.to_thread(command.downgrade, migrations._config(database_url), "base")
+        await asyncio.to_thread(command.downgrade, migrations.config_of(database_url), "base")
         assert not await migrations.is_current(db)
         left = await tables(db)
         await asyncio.to_thread(migrations.upgrade, database_url)
@@ -39,6 +40,13 @@ async def test_migrations_go_up_and_down_and_up_again(database_url: str) -> None
         assert await tables(db) == made
     finally:
         await db.close()
+
+
+def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
+    """Who adds one says so in HEAD, or every process would call the database old."""
+    scripts = ScriptDirectory.from_config(migrations.config_of(""))
+
+    assert scripts.get_current_head() == migrations.HEAD
 
 
 async def test_the_migrated_tables_are_those_of_the_models(database_url: str) -> None:
