@@ -33,6 +33,8 @@ from orchestration.states import OVER, Phase, Status
 
 #: LiveKit makes an ingress in tens of milliseconds; without one the key is told later.
 KEY_SECONDS_MAX: Final = 3.0
+#: Before a new key is made, LiveKit has to let go of whoever sends with the old one.
+NEW_KEY_SECONDS: Final = 10.0
 #: Shorter than anybody notices, longer than the row takes to read.
 KEY_POLL_SECONDS: Final = 0.05
 #: Clocks differ, and `now` is a while ago when it arrives.
@@ -52,7 +54,7 @@ async def create_session(call: Call) -> Answer:
     row = await _with_key(
         session_id,
         call.resources,
-        KEY_SECONDS_MAX if call.prefer_wait is None else call.prefer_wait,
+        min(KEY_SECONDS_MAX, KEY_SECONDS_MAX if call.prefer_wait is None else call.prefer_wait),
     )
     return _with_its_key(row, call)
 
@@ -142,7 +144,7 @@ async def replace_stream_key(call: Call) -> Answer:
             await commands.replace_keys(tx, session)
             await call.key.keep_ids(tx, {"old": old})
     await call.resources.bell.ring("sessions", session.id)
-    patience = KEY_SECONDS_MAX if call.prefer_wait is None else call.prefer_wait
+    patience = NEW_KEY_SECONDS if call.prefer_wait is None else call.prefer_wait
     row = await _with_key(session.id, call.resources, patience, old=old)
     return _with_its_key(row, call, is_new=row.session.rtmp_ingress_id != old)
 
@@ -222,7 +224,7 @@ async def _with_key(
     Then take the row as it is.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + min(seconds, KEY_SECONDS_MAX)
+    until = loop.time() + seconds
     while True:
         row = await read(session_id, resources)
         session = row.session
@@ -293,7 +295,7 @@ ROUTES: Final = (
           description="For a key that others have seen. Encoders that send by RTMP or WHIP are cut "
                       "off, and the old keys open nothing any more; a show on air goes on when the "
                       "new key is used. `stream_key` is null when LiveKit does not answer within "
-                      "3 s: ask again with the same Idempotency-Key."),
+                      "10 s (`Prefer: wait=N`): ask again with the same Idempotency-Key."),
     Route("GET", "/sessions", list_sessions, Who.PUBLIC, "List sessions",
           query=Page, answer=SessionListResponse, is_cached=True, is_open=True, tag="sessions"),
     Route("GET", "/sessions/live", list_live_sessions, Who.PUBLIC, "List live sessions",

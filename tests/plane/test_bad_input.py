@@ -76,7 +76,7 @@ async def test_a_key_that_was_replaced_opens_nothing(real: Product) -> None:
     await show.go_live()
     url, old = show.live["rtmp"]["url"], show.live["rtmp"]["stream_key"]
 
-    told = await show.host.post(f"/sessions/{show.id}/stream_key", prefer="wait=30")
+    told = await show.host.post(f"/sessions/{show.id}/stream_key", prefer="wait=60")
 
     assert told["stream_key"] not in {None, old}
     stranger = encoders.start(f"{url}/{old}", "picture alone")
