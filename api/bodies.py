@@ -24,9 +24,9 @@ DIGITS_MAX: Final = 100
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 #: What opens, closes or quotes, for counting depth.
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
-#: What zlib is told for gzip and for deflate.
 #: A media type's parameter (RFC 9110, section 5.6.6), or nothing behind a last semicolon.
 _PARAMETER: Final = re.compile(r"|[!#$%&'*+.^_`|~\w-]+=([!#$%&'*+.^_`|~\w-]+|\"[^\"]*\")", re.ASCII)
+#: What zlib is told for gzip and for deflate.
 _WBITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 #: Beyond it a double cannot tell a whole number from its neighbour.
 _WHOLE_MAX: Final = 2**53

@@ -97,7 +97,7 @@ class Stream:
         await self._write(b"retry: %d\n\n" % COME_BACK_MS)
         await self._wait_for_a_look()
         # A quiet show has nothing to be written, which would tell.
-        while not self._is_hung_up:
+        while self._line is not None:
             await self._tell_events()
             await self._tell_state()
             if self.feeds.is_closed or monotonic() >= until:
@@ -108,9 +108,10 @@ class Stream:
             await self.feeds.look(seconds=max(left, 0))
 
     @property
-    def _is_hung_up(self) -> bool:
+    def _line(self) -> asyncio.Transport | None:
+        """The connection; None once its reader has hung up."""
         transport = self.call.request.transport
-        return transport is None or transport.is_closing()
+        return None if transport is None or transport.is_closing() else transport
 
     async def _wait_for_a_look(self) -> None:
         """Wait until the show was read: a look that is under way may not be about it yet."""
@@ -183,8 +184,8 @@ class Stream:
 
     async def _write(self, chunk: bytes) -> None:
         """Send. Raises HungUp when nobody takes it."""
-        transport = self.call.request.transport
-        if transport is None or self._is_hung_up:
+        transport = self._line
+        if transport is None:
             raise HungUp
         try:
             async with asyncio.timeout(WRITE_SECONDS):

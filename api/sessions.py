@@ -51,11 +51,8 @@ async def create_session(call: Call) -> Answer:
             session_id = (await _create(tx, call, asked)).id
             await call.key.keep_ids(tx, {"session_id": session_id})
     await call.resources.bell.ring("sessions", session_id)
-    row = await _with_key(
-        session_id,
-        call.resources,
-        min(KEY_SECONDS_MAX, KEY_SECONDS_MAX if call.prefer_wait is None else call.prefer_wait),
-    )
+    asked_seconds = KEY_SECONDS_MAX if call.prefer_wait is None else call.prefer_wait
+    row = await _with_key(session_id, call.resources, min(asked_seconds, KEY_SECONDS_MAX))
     return _with_its_key(row, call)
 
 

@@ -24,15 +24,16 @@ log = structlog.get_logger(__name__)
 TODO_MIGRATE: Final = "run `greenroom migrate`"
 
 
-def raise_limits() -> None:
+def _raise_limits() -> None:
     """Take as many descriptors as the machine allows: each viewer's connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError):  # some systems name a limit that they do not allow
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; 1 when it cannot begin. Told twice, it does not drain."""
-    raise_limits()
+    _raise_limits()
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -43,8 +43,7 @@ PHASES = (
 )
 #: Why a take was begun.
 TAKE_REASONS = ("first", "source_changed", "egress_gone", "no_progress")
-#: Whether its egress started.
-#: `failed` was never begun; `barren` began, and ended before its first segment.
+#: What became of its egress: `failed` never began; `barren` ended before its first segment.
 TAKE_OUTCOMES = ("started", "failed", "barren")
 #: What the check of a finished recording found.
 VERDICTS = ("verified", "partial", "lost")

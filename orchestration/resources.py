@@ -22,7 +22,8 @@ from orchestration.secrets import Secrets
 from orchestration.settings import Settings
 from orchestration.storage import Storage
 
-#: Somebody waits for the API: a silent database is told within three seconds.
+#: Somebody waits for the API: a silent database is told after this, and 2 s later by who has to
+#: close a connection first (asyncpg waits so long for an answer to that).
 CALLERS_SECONDS: Final = 2.5
 
 

@@ -58,18 +58,13 @@ async def readable(
     else:
         heads = await asyncio.gather(*map(storage.head, keys))
         there = {found.key for found in heads if found is not None and found.size > 0}
-    is_there = [key in there for key in keys]
-    late = next(
-        (
-            n
-            for n, there in enumerate(is_there)
-            if not there and sum(is_there[n:]) < GIVEN_UP_BEHIND
-        ),
-        len(segments),
-    )
-    return tuple(
-        segment for segment, there in zip(segments[:late], is_there, strict=False) if there
-    )
+    behind, waited_for = 0, len(segments)
+    for index in reversed(range(len(segments))):
+        if keys[index] in there:
+            behind += 1
+        elif behind < GIVEN_UP_BEHIND:
+            waited_for = index
+    return tuple(segments[index] for index in range(waited_for) if keys[index] in there)
 
 
 async def _listed(storage: Storage, session_id: UUID, take: int) -> set[str]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import delete, false, not_, update
+from sqlalchemy import delete, update
 
 from orchestration.database import now
 from orchestration.due import TABLES
@@ -31,14 +31,13 @@ async def rewind(resources: Resources) -> int:
         moment = await now(tx)
         for table in TABLES.values():
             columns: Any = table  # SQLModel types columns as values
-            # A show that is only announced is looked at when its time has come, days ahead.
-            waits = columns.phase == Phase.SCHEDULED if table is Session else false()
+            is_ahead = columns.look_at > moment + AHEAD_MAX
+            if table is Session:
+                # One that is only announced is looked at when its time has come, days ahead.
+                is_ahead &= columns.phase != Phase.SCHEDULED
             for wrong, values in (
                 (columns.lease_until > moment + AHEAD_MAX, {"lease_until": moment}),
-                (
-                    (columns.look_at > moment + AHEAD_MAX) & not_(waits),
-                    {"look_at": moment},
-                ),
+                (is_ahead, {"look_at": moment}),
             ):
                 mended = await tx.execute(
                     update(table)

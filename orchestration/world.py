@@ -234,10 +234,10 @@ async def _rows(resources: Resources) -> tuple[list[_Row], datetime]:
         )
         takes: dict[UUID, list[_TakeRow]] = {}
         for row in await tx.execute(
-            select(
-                take.session_id, take.number, take.egress_id, take.state, take.stopping_at
-            ).where(
-                take.session_id.in_([row.id for row in sessions if row.phase not in OVER]),
+            select(take.session_id, take.number, take.egress_id, take.state, take.stopping_at)
+            .join(Session, session.id == take.session_id)
+            .where(
+                session.ended_at.is_(None),
                 (take.state != TakeState.ENDED) | take.stopping_at.is_not(None),
             )
         ):

@@ -1,8 +1,7 @@
 """Who is rung and with which limits: ACTORS; what happens around each message: middleware."""
 
-import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,11 +26,9 @@ from observability.messages import UNKNOWN, Messages
 from orchestration.doorbell import CONNECT_SECONDS, SESSIONS_QUEUE, SLOW_QUEUE, queue_key
 from orchestration.resources import Resources
 from workers import lifecycle, recordings
+from workers.under_way import UnderWay, Work
 
 log = structlog.get_logger(__name__)
-
-#: What an actor is: a coroutine function of one id and the process' resources.
-Work = Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -215,36 +212,6 @@ def middleware_of(one_loop: AsyncIO) -> list[Middleware]:
         one_loop,                  # actors are coroutines, on the one event loop of the process
     ]
     # fmt: on
-
-
-class UnderWay:
-    """What actors are doing in this process; they share its event loop."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def bound(self, work: Work, resources: Any) -> Callable[[str], Awaitable[None]]:
-        """Make the actor of a work: it takes one id, and nothing else a message may bring."""
-
-        async def do(row_id: str) -> None:
-            task = asyncio.current_task()
-            assert task is not None, "an actor is a coroutine"
-            self._tasks.add(task)
-            try:
-                await work(row_id, resources=resources)
-            finally:
-                self._tasks.discard(task)
-
-        return do
-
-    async def cut(self, seconds: float) -> None:
-        """Cancel everything, and let it clean up for at most so long."""
-        cut = tuple(self._tasks)
-        for task in cut:
-            task.cancel()
-        if cut:
-            log.warning("work_cut", messages=len(cut))
-            await asyncio.wait(cut, timeout=seconds)
 
 
 def declare_actors(broker: dramatiq.Broker, resources: Resources, under_way: UnderWay) -> None:

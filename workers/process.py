@@ -20,8 +20,9 @@ from orchestration.database import DatabaseUnavailable
 from orchestration.resources import Resources, open_resources
 from orchestration.settings import Settings
 from workers import schedule
-from workers.broker import RungBroker, UnderWay, declare_actors, middleware_of
+from workers.broker import RungBroker, declare_actors, middleware_of
 from workers.supervisor import END_SECONDS, FOLLOW_STDIN
+from workers.under_way import UnderWay
 
 log = structlog.get_logger(__name__)
 

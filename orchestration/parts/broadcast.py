@@ -273,8 +273,8 @@ async def _begin(show: Show, source: str, tools: Tools) -> Outcome:
     reason = _reason(show)
     # After a database was restored, LiveKit knows takes that the ledger does not: no two may ever
     # write into one folder.
-    listed = [names.take_of_prefix(show.id, item.prefix) for item in await _ours(show, tools.seen)]
-    above = max((number for number in listed if number is not None), default=0)
+    listed = await _ours(show, tools.seen)
+    above = max((names.take_of_prefix(show.id, item.prefix) or 0 for item in listed), default=0)
     show = await tools.ledger.reserve_take(source=source, reason=reason, above=above)
     take = show.take
     assert take is not None, "Bug: a reserved take is the current one"
@@ -364,7 +364,7 @@ async def _end_take(
     """Write down how a take ended."""
     if egress is None:
         return await _abandon(take, "LiveKit does not know it", tools, moment=moment)
-    if take.newest_sequence is None and egress.status in {"failed", "aborted", "limit_reached"}:
+    if take.newest_sequence is None and egress.status != "complete":
         metrics.TAKES.labels(take.reason, "barren").inc()
     return await tools.ledger.learn_take(
         take.number,

@@ -29,14 +29,13 @@ class IngressPart:
         Before the green room opens it exists disabled, so that its key can be set up in an encoder.
         """
         enabled = show.wants(Wanted.OPEN)
-        kept, surplus = self._sorted_out(show, await tools.seen.ingresses())
-        known = show.ingress_ids[self.input]
-        if known is not None and (kept is None or kept.ingress_id != known):
+        if self.input in await _unlisted(show, tools):
             # Another one has another key: what one list leaves out is not gone yet.
             tools.seen.forget()
-            kept, surplus = self._sorted_out(show, await tools.seen.ingresses())
-            if (kept is None or kept.ingress_id != known) and await _hides_what_sends(show, tools):
+            unlisted = await _unlisted(show, tools)
+            if self.input in unlisted and await _sends(show, unlisted, tools):
                 return Waiting(show.after(UNLISTED_SECONDS), "LiveKit does not list what sends")
+        kept, surplus = self._sorted_out(show, await tools.seen.ingresses())
         for extra in surplus:
             await close(extra, tools.plane)
         if kept is None:
@@ -88,14 +87,16 @@ class IngressPart:
         return kept, tuple(item for item in mine if item is not kept)
 
 
-async def _hides_what_sends(show: Show, tools: Tools) -> bool:
-    """Whether LiveKit leaves an ingress out of its list whose participant is in the room."""
-    listed = {item.ingress_id for item in await tools.seen.ingresses()}
+async def _unlisted(show: Show, tools: Tools) -> set[Input]:
+    """Say which of the recorded ingresses LiveKit leaves out of its list."""
+    listed = {None, *(item.ingress_id for item in await tools.seen.ingresses())}
+    return {kind for kind, known in show.ingress_ids.items() if known not in listed}
+
+
+async def _sends(show: Show, kinds: set[Input], tools: Tools) -> bool:
+    """Whether the participant of one of these ingresses is in the room, whatever is listed."""
     there = {person.identity for person in await tools.seen.participants()}
-    return any(
-        known is not None and known not in listed and names.identity_of(show.host_id, kind) in there
-        for kind, known in show.ingress_ids.items()
-    )
+    return any(names.identity_of(show.host_id, kind) in there for kind in kinds)
 
 
 async def close(ingress: IngressSeen, plane: MediaPlane) -> None:

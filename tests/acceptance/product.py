@@ -110,6 +110,15 @@ class Product:
         self.ran.append(process)
         return process
 
+    async def begin(self, *, workers: int = 1, processes_each: int = 1) -> None:
+        """Migrate the database, and start an API and so many workers."""
+        migrating = self.command("migrate", "migrate")
+        assert await migrating.ended() == 0, migrating.log()
+        await asyncio.gather(
+            self.start_api(),
+            *(self.start_worker(processes_each=processes_each) for _ in range(workers)),
+        )
+
     async def start_api(self, **settings: str) -> Process:
         """Start the API, and wait until it listens."""
         self.api = self.command("api", "api", **settings)
@@ -227,6 +236,20 @@ async def _stop(group: list[Process]) -> None:
     await asyncio.gather(*(asyncio.to_thread(process.stop) for process in group))
 
 
+def environment_of(folder: Path, port: int, *, database_url: str, redis_url: str) -> dict[str, str]:
+    """Say what every process of a Greenroom is told, whichever LiveKit it has."""
+    return {
+        "GREENROOM_DATABASE_URL": database_url,
+        "GREENROOM_REDIS_URL": redis_url,
+        "GREENROOM_MEDIA_URL": f"file://{folder / 'media'}",
+        "GREENROOM_WORK_PATH": str(folder / "work"),
+        "GREENROOM_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "GREENROOM_API_PORT": str(port),
+        "GREENROOM_METRICS_PORT": "0",
+        "GREENROOM_JWT_SECRET": JWT_SECRET,
+    }
+
+
 @asynccontextmanager
 async def product(
     folder: Path,
@@ -251,14 +274,7 @@ async def product(
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         environment = {
-            "GREENROOM_DATABASE_URL": database_url,
-            "GREENROOM_REDIS_URL": redis_url,
-            "GREENROOM_MEDIA_URL": f"file://{folder / 'media'}",
-            "GREENROOM_WORK_PATH": str(folder / "work"),
-            "GREENROOM_PUBLIC_URL": url,
-            "GREENROOM_API_PORT": str(port),
-            "GREENROOM_METRICS_PORT": "0",
-            "GREENROOM_JWT_SECRET": JWT_SECRET,
+            **environment_of(folder, port, database_url=database_url, redis_url=redis_url),
             "LIVEKIT_API_KEY": LIVEKIT_KEY,
             "LIVEKIT_API_SECRET": LIVEKIT_SECRET,
             **(more or {}),
@@ -286,12 +302,7 @@ async def product(
         await livekit.drop_webhooks_if_asked()
         whole = Product(folder, environment, livekit, http, url, standin)
         stack.push_async_callback(whole.stop)
-        migrating = whole.command("migrate", "migrate")
-        assert await migrating.ended() == 0, migrating.log()
-        await asyncio.gather(
-            whole.start_api(),
-            *(whole.start_worker(processes_each=processes_each) for _ in range(workers)),
-        )
+        await whole.begin(workers=workers, processes_each=processes_each)
         yield whole
         if not may_complain:
             assert whole.complaints() == []

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Browser
 
-from deploy.testcard import CELLS, STRIP
 from tests.browser.conftest import Visit
 from tests.browser.studio import MARK, Studio, in_seconds
-from tests.browser.viewer import _FRAME, Viewer
+from tests.browser.viewer import Viewer
 from tests.system import chromium as browsers
 from tests.system.waits import until
 
@@ -19,20 +18,6 @@ pytestmark = pytest.mark.browser
 
 #: The page lets a show play out for 90 s at most.
 PLAYED_OUT_SECONDS = 120.0
-#: Collects the number of every picture that is shown. The first and the last one are looked at
-#: before the page hears of them: it may take the last one away at once.
-NOTE = f"""(card) => {{
-    const video = document.querySelector("video");
-    const numberShown = {_FRAME};
-    window.shown = [];
-    const note = () => window.shown.push(numberShown(card));
-    const noteAll = () => {{
-        note();
-        video.requestVideoFrameCallback(noteAll);
-    }};
-    video.requestVideoFrameCallback(noteAll);
-    for (const event of ["loadeddata", "ended"]) document.addEventListener(event, note, true);
-}}"""
 
 
 async def test_the_countdown_runs_in_the_viewers_zone(studio: Studio, visit: Visit):
@@ -251,12 +236,12 @@ async def test_the_end_is_seen_to_the_last_second_and_then_again(studio: Studio,
         await viewer.sees("preparing")
         studio.has_full = True
         await viewer.sees("replay")
-        await note_pictures(viewer)
+        await viewer.note_pictures()
         await viewer.page.click("#action")
 
         await viewer.sees("replaying")
         await viewer.sees_motion()
-        assert min(await noted(viewer)) < 100  # from the beginning
+        assert min(await viewer.noted()) < 100  # from the beginning
         await viewer.page.focus("#seek")
         await viewer.page.keyboard.press("End")
         last_second = 25 * (2 * studio.broadcast.segments - 1)
@@ -269,13 +254,13 @@ async def test_the_last_pictures_are_not_cut_off(studio: Studio, visit: Visit):
         studio.go_live()
         viewer = await visit(studio.page)
         await viewer.sees_motion()
-        await note_pictures(viewer)
+        await viewer.note_pictures()
 
         studio.end()
         await viewer.sees("preparing", within=PLAYED_OUT_SECONDS)
 
         frames = 25 * 2 * studio.broadcast.segments
-        assert max(await noted(viewer)) > frames - 15
+        assert max(await viewer.noted()) > frames - 15
 
 
 async def test_a_replay_of_two_takes_plays_across_their_seam(studio: Studio, visit: Visit):
@@ -369,17 +354,6 @@ async def silent_browser() -> AsyncIterator[Browser]:
     """Start a browser that, like most, plays no sound before somebody clicks."""
     async with browsers.running("--autoplay-policy=document-user-activation-required") as browser:
         yield browser
-
-
-async def note_pictures(viewer: Viewer) -> None:
-    """Note the number of every picture from now on, in the page: nobody can ask so often."""
-    await viewer.page.evaluate(NOTE, [CELLS, STRIP])
-
-
-async def noted(viewer: Viewer) -> list[int]:
-    """Return the numbers of the pictures since then."""
-    shown: list[int] = await viewer.page.evaluate("window.shown")
-    return [number for number in shown if number >= 0]
 
 
 async def _frozen(viewer: Viewer) -> int:

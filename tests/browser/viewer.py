@@ -28,6 +28,21 @@ _FRAME = """([cells, strip]) => {
     return bits.reduce((sum, bit, place) => sum + (bit ? 2 ** place : 0), 0);
 }"""
 
+#: Collects the number of every picture that is shown. The first and the last one are looked at
+#: before the page hears of them: it may take the last one away at once.
+_NOTE = f"""(card) => {{
+    const video = document.querySelector("video");
+    const numberShown = {_FRAME};
+    window.shown = [];
+    const note = () => window.shown.push(numberShown(card));
+    const noteAll = () => {{
+        note();
+        video.requestVideoFrameCallback(noteAll);
+    }};
+    video.requestVideoFrameCallback(noteAll);
+    for (const event of ["loadeddata", "ended"]) document.addEventListener(event, note, true);
+}}"""
+
 #: The picture that is shown now, small and grey: one number a pixel; nothing without a picture.
 _GLANCE = """() => {
     const video = document.querySelector("video");
@@ -95,6 +110,15 @@ class Viewer:
             lambda: self._frame_after(beyond), what=f"frame after {beyond}", within=within
         )
         return await until(lambda: self._frame_after(first), what="the next frame", within=within)
+
+    async def note_pictures(self) -> None:
+        """Note the number of every picture from now on, in the page: nobody can ask so often."""
+        await self.page.evaluate(_NOTE, [CELLS, STRIP])
+
+    async def noted(self) -> list[int]:
+        """Return the numbers of the pictures since `note_pictures`."""
+        shown: list[int] = await self.page.evaluate("window.shown")
+        return [number for number in shown if number >= 0]
 
     async def sees_changes(self, count: int, *, within: float = 60) -> None:
         """Wait until the picture has changed so often, where it bears no number."""

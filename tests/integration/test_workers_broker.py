@@ -17,6 +17,7 @@ from tests.system import redis as redis_servers
 from tests.system.waits import PATIENCE, until
 from workers import broker as brokers
 from workers.broker import ACTORS, RungBroker, middleware_of
+from workers.under_way import UnderWay
 
 THREADS = 4
 
@@ -146,7 +147,7 @@ async def test_a_message_that_somebody_made_up_does_no_harm(bell: Bell, redis_ur
 
     ours = object()
     broker = RungBroker(redis_url, threads=THREADS, middleware=middleware_of(AsyncIO()))
-    under_way = brokers.UnderWay()
+    under_way = UnderWay()
     for line in ACTORS:
         dramatiq.actor(actor_name=line.name, queue_name=line.queue, broker=broker)(
             under_way.bound(look, ours)

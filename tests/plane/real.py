@@ -14,7 +14,7 @@ from livekit.protocol.egress import EgressStatus
 
 from deploy.ports import free_port
 from tests.acceptance.caller import Caller, browser
-from tests.acceptance.product import JWT_SECRET, Product
+from tests.acceptance.product import Product, environment_of
 from tests.acceptance.show import Show
 from tests.plane import relay
 from tests.plane.relay import Relay
@@ -116,14 +116,7 @@ async def real_product(
         )
         stack.push_async_callback(asyncio.to_thread, plane.stop)
         environment = {
-            "GREENROOM_DATABASE_URL": database_url,
-            "GREENROOM_REDIS_URL": redis_url,
-            "GREENROOM_MEDIA_URL": f"file://{folder / 'media'}",
-            "GREENROOM_WORK_PATH": str(folder / "work"),
-            "GREENROOM_PUBLIC_URL": url,
-            "GREENROOM_API_PORT": str(port),
-            "GREENROOM_METRICS_PORT": "0",
-            "GREENROOM_JWT_SECRET": JWT_SECRET,
+            **environment_of(folder, port, database_url=database_url, redis_url=redis_url),
             "LIVEKIT_URL": told["url"],
             "LIVEKIT_API_KEY": told["api_key"],
             "LIVEKIT_API_SECRET": told["api_secret"],
@@ -134,9 +127,7 @@ async def real_product(
         )
         whole = Product(folder, environment, RealLivekit(client, told, webhooks), http, url, plane)
         stack.push_async_callback(whole.stop)
-        migrating = whole.command("migrate", "migrate")
-        assert await migrating.ended() == 0, migrating.log()
-        await asyncio.gather(whole.start_api(), whole.start_worker())
+        await whole.begin()
         yield whole
         complaints = whole.complaints()
         assert complaints == [], "\n".join(complaints)
