@@ -1,15 +1,16 @@
 """Who may act on a row that is due: claim, renew, and write only while the claim holds."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from observability import metrics
@@ -24,12 +25,6 @@ DutyRow = Session | Playback | Recording
 AHEAD_MAX: Final = timedelta(minutes=10)
 #: How far the first retry is away; each further one doubles it.
 BACKOFF_SECONDS_FIRST: Final = 0.5
-
-
-class Ending(Protocol):
-    """Says whether this process must end: a threading.Event."""
-
-    def is_set(self) -> bool: ...
 
 
 class LeaseLost(Exception):
@@ -91,9 +86,11 @@ async def claim(
 
 @asynccontextmanager
 async def kept(
-    db: Database, lease: Lease, *, seconds: float, ending: Ending
+    db: Database, lease: Lease, *, seconds: float, ending: threading.Event
 ) -> AsyncIterator[None]:
     """Renew the lease while the block works; cancel the block when the lease is lost.
+
+    `ending` is set once this process must end.
 
     A block that is cut because its process ends, or that the database failed, frees the row on its
     way out: nothing was killed, and somebody else may go on at once. Raises LeaseLost.
@@ -195,30 +192,28 @@ async def _free(db: Database, lease: Lease) -> None:
     columns: Any = lease.table
     with suppress(DatabaseUnavailable):  # then the lease runs out
         async with db.begin() as tx:
-            await tx.execute(
-                update(lease.table)
-                .where(
-                    key_of(lease.table) == lease.id,
-                    columns.epoch == lease.epoch,
-                    columns.lease_owner == lease.owner,
-                )
-                .values(attempts=columns.attempts - 1, lease_owner=None, lease_until=None)
-                .execution_options(synchronize_session=False)
-            )
+            # A wish that came meanwhile has set the count to 0 already.
+            undone = case((columns.attempts > 0, columns.attempts - 1), else_=0)
+            await _write(tx, lease, attempts=undone, lease_owner=None, lease_until=None)
 
 
 async def _renew(db: Database, lease: Lease, *, seconds: float) -> bool:
-    columns: Any = lease.table
     async with db.begin() as tx:
         moment = await now(tx)
-        renewed = await tx.execute(
-            update(lease.table)
-            .where(
-                key_of(lease.table) == lease.id,
-                columns.epoch == lease.epoch,
-                columns.lease_owner == lease.owner,
-            )
-            .values(lease_until=moment + timedelta(seconds=seconds))
-            .execution_options(synchronize_session=False)
+        return await _write(tx, lease, lease_until=moment + timedelta(seconds=seconds))
+
+
+async def _write(tx: AsyncSession, lease: Lease, **values: Any) -> bool:
+    """Write a row's columns while the claim holds; whether it does."""
+    columns: Any = lease.table
+    written = await tx.execute(
+        update(lease.table)
+        .where(
+            key_of(lease.table) == lease.id,
+            columns.epoch == lease.epoch,
+            columns.lease_owner == lease.owner,
         )
-    return bool(renewed.rowcount)  # type: ignore[attr-defined]  # an UPDATE answers a cursor result
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(written.rowcount)  # type: ignore[attr-defined]  # an UPDATE answers a cursor result

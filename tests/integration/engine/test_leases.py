@@ -289,3 +289,19 @@ async def test_a_database_that_fails_in_mid_look_kills_nobody(house: House) -> N
 
     session = await house.session(show)
     assert (session.lease_owner, session.attempts) == (None, 0)
+
+
+async def test_a_wish_that_comes_before_the_database_fails_leaves_no_debt(house: House) -> None:
+    """It begins the count of kills anew; undoing the claim takes nothing from that."""
+    show = await house.create()
+    lease = await claimed(house, show)
+
+    async def wished_for_and_failed() -> None:
+        async with leases.kept(house.db, lease, seconds=60, ending=house.resources.ending):
+            await house.go_live(show)
+            raise DatabaseUnavailable("40P01")
+
+    with pytest.raises(DatabaseUnavailable):
+        await wished_for_and_failed()
+
+    assert (await house.session(show)).attempts == 0
