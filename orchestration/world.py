@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from observability import metrics
 from orchestration import commands, names
@@ -216,7 +217,6 @@ async def _listed(resources: Resources) -> Listed:
 
 async def _rows(resources: Resources) -> tuple[list[_Row], datetime]:
     session: Any = Session  # SQLModel types columns as values
-    take: Any = Take
     prefix = resources.settings.livekit_prefix
     async with resources.db.read() as tx:
         moment = await now(tx)
@@ -232,19 +232,7 @@ async def _rows(resources: Resources) -> tuple[list[_Row], datetime]:
             .scalars()
             .all()
         )
-        takes: dict[UUID, list[_TakeRow]] = {}
-        for row in await tx.execute(
-            select(take.session_id, take.number, take.egress_id, take.state, take.stopping_at)
-            .join(Session, session.id == take.session_id)
-            .where(
-                session.ended_at.is_(None),
-                (take.state != TakeState.ENDED) | take.stopping_at.is_not(None),
-            )
-        ):
-            is_running = row.state is TakeState.ACTIVE and row.stopping_at is None
-            takes.setdefault(row.session_id, []).append(
-                _TakeRow(row.number, row.egress_id, is_running)
-            )
+        takes = await _takes(tx)
     found = [
         _Row(
             id=row.id,
@@ -263,6 +251,24 @@ async def _rows(resources: Resources) -> tuple[list[_Row], datetime]:
         for row in sessions
     ]
     return found, moment
+
+
+async def _takes(tx: AsyncSession) -> dict[UUID, list[_TakeRow]]:
+    """Read what may have an egress at LiveKit, by show."""
+    session: Any = Session  # SQLModel types columns as values
+    take: Any = Take
+    found: dict[UUID, list[_TakeRow]] = {}
+    for row in await tx.execute(
+        select(take.session_id, take.number, take.egress_id, take.state, take.stopping_at)
+        .join(Session, session.id == take.session_id)
+        .where(
+            session.ended_at.is_(None),
+            (take.state != TakeState.ENDED) | take.stopping_at.is_not(None),
+        )
+    ):
+        is_running = row.state is TakeState.ACTIVE and row.stopping_at is None
+        found.setdefault(row.session_id, []).append(_TakeRow(row.number, row.egress_id, is_running))
+    return found
 
 
 def _is_settled(row: Session, moment: datetime) -> bool:
