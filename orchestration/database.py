@@ -42,7 +42,6 @@ POSTGRES_SETTINGS: Final = {
 }
 #: Longer than PostgreSQL's own limits: only a server that is silent is given up by the clock.
 PATIENCE_SECONDS: Final = 6.0
-CONNECT_SECONDS: Final = 3.0
 # fmt: off
 #: Beginnings of SQLSTATEs that say something about PostgreSQL and nothing about the statement.
 POSTGRES_OUT_OF_REACH: Final = (
@@ -126,7 +125,7 @@ class Database:
                 pool_pre_ping=True,
                 connect_args={
                     "dsn": parameters,
-                    "timeout": min(patience_seconds, CONNECT_SECONDS),
+                    "timeout": patience_seconds,
                     "command_timeout": patience_seconds,
                     "server_settings": dict(POSTGRES_SETTINGS),
                 },

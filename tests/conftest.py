@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.system import chromium as browsers
+from tests.system import tables
 from tests.system.postgres import PostgresServer
 from tests.system.redis import RedisServer
 from tests.system.s3 import S3Server
@@ -55,6 +56,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
             server.drop_database(url)
         case unknown:
             raise AssertionError(f"GREENROOM_TEST_DATABASE is sqlite or postgres, not {unknown}")
+
+
+@pytest.fixture
+def tables_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Do the same with a database that has its tables already, and nothing in them."""
+    match os.environ.get("GREENROOM_TEST_DATABASE", "sqlite"):
+        case "postgres":
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            url = tables.postgres_tables(server)
+            yield url
+            server.drop_database(url)
+        case _:
+            yield tables.sqlite_tables(tmp_path)
 
 
 @pytest.fixture(scope="session")

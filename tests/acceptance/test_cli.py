@@ -41,8 +41,8 @@ def greenroom(*arguments: str, folder: Path, **settings: str) -> subprocess.Comp
 
 
 @pytest.fixture
-async def stage(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with standing(database_url, redis_url, tmp_path) as stage:
+async def stage(tables_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with standing(tables_url, redis_url, tmp_path) as stage:
         yield stage
 
 
@@ -288,13 +288,13 @@ async def test_the_doctor_reads_the_issuers_keys(tmp_path: Path) -> None:
 
 
 async def test_the_doctor_finds_nothing_wrong_where_all_is_well(
-    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tables_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It tries what a show's preflight tries, LiveKit's webhook too where there is an API."""
     port = free_port()
     public = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("STANDIN_WEBHOOK_URL", f"{public}/livekit/webhook")
-    async with standing(database_url, redis_url, tmp_path) as stage:
+    async with standing(tables_url, redis_url, tmp_path) as stage:
         ours = {"GREENROOM_API_PORT": str(port), "GREENROOM_PUBLIC_URL": public}
         settings = {**stage.environment, **ours}
         api = processes.running([*GREENROOM, "api"], name="api", environment=settings)

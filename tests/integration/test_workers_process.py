@@ -35,8 +35,8 @@ async def redis() -> AsyncIterator[RedisServer]:
 
 
 @pytest.fixture
-async def stage(database_url: str, redis: RedisServer, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with standing(database_url, redis.url, tmp_path) as stage:
+async def stage(tables_url: str, redis: RedisServer, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with standing(tables_url, redis.url, tmp_path) as stage:
         yield stage
 
 

@@ -12,7 +12,7 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
-from orchestration import migrations, ticks
+from orchestration import ticks
 from orchestration.database import Database, DatabaseUnavailable
 from orchestration.due import Due
 from orchestration.plane import Unavailable
@@ -32,9 +32,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def db(database_url: str, clock: Clock) -> AsyncIterator[Database]:
-    await asyncio.to_thread(migrations.upgrade, database_url)
-    db = Database.open(database_url)
+async def db(tables_url: str, clock: Clock) -> AsyncIterator[Database]:
+    db = Database.open(tables_url)
     await clock.govern(db)
     yield db
     await db.close()

@@ -1,6 +1,5 @@
 """What a worker process needs around it: a database with one announced show, and a stand-in."""
 
-import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from orchestration import commands, migrations
+from orchestration import commands
 from orchestration.database import Database
 from orchestration.models import Job, Organization, Preset, Room, Session, User
 from orchestration.settings import Settings
@@ -68,8 +67,7 @@ class Stage:
 
 @asynccontextmanager
 async def standing(database_url: str, redis_url: str, folder: Path) -> AsyncIterator[Stage]:
-    """Migrate the database, put a host, a room and a preset into it, and run a stand-in."""
-    await asyncio.to_thread(migrations.upgrade, database_url)
+    """Put a host, a room and a preset into a database with empty tables, and run a stand-in."""
     arguments = ["--port", "0", "--rtmp-port", "0", "--api-key", KEY, "--api-secret", SECRET]
     command = [sys.executable, "-m", "deploy.standin", *arguments]
     db = Database.open(database_url)

@@ -27,7 +27,7 @@ SETTINGS = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class PostgresServer:
     """One server on a loopback port, with its data in a temporary directory."""
 

@@ -28,6 +28,7 @@ from orchestration.resources import Resources
 from orchestration.show import Show
 from tests.integration.engine.house import House, open_house
 from tests.integration.engine.invariants import Invariants
+from tests.system.tables import sqlite_tables
 
 T = TypeVar("T")
 
@@ -312,6 +313,11 @@ class Case:
     def __str__(self) -> str:
         return f"{self.script.name}: {self.boundary}, {self.strike}"
 
+    @property
+    def writes(self) -> bool:
+        """Whether it strikes the ledger, and not LiveKit."""
+        return self.boundary.step in WRITES
+
     async def play(self, parts: Sequence[Part], database_url: str, folder: Path) -> None:
         """Play the script up to the strike, see that all comes right, and end the show."""
         gate = Gate(at=self.boundary, strike=self.strike)
@@ -393,8 +399,7 @@ async def cases(scripts: Iterable[Script], parts: Sequence[Part], folder: Path) 
     for script in scripts:
         place = folder / script.name
         place.mkdir(parents=True)
-        url = f"sqlite:///{place / 'greenroom.sqlite3'}"
-        for boundary in await crossings(script, parts, url, place):
+        for boundary in await crossings(script, parts, sqlite_tables(place), place):
             if boundary.nth <= STRUCK_MAX:
                 found.setdefault(boundary, script)
     for part in parts:

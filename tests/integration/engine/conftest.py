@@ -25,8 +25,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+async def house(tables_url: str, tmp_path: Path) -> AsyncIterator[House]:
     """Give a Greenroom with one host, one room, one preset; at the end its invariants hold."""
-    async with open_house(database_url, tmp_path) as house:
+    async with open_house(tables_url, tmp_path) as house:
         yield house
         await Invariants(house).hold()

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from pydantic import SecretStr
 from sqlalchemy import select
-from sqlmodel import SQLModel
 
 from orchestration import commands, due, finishing, lookout, names, publish
 from orchestration.converge import Looked
@@ -41,6 +40,8 @@ from tests.fakes.plane import MemoryPlane
 SECRET = "a secret of these tests that opens nothing else"
 #: A step of the clock while a test lets time pass: workers look for what is due so often.
 STEP_SECONDS = 1.0
+#: The machine that runs the tests may stand still for longer than a worker would wait.
+PATIENCE_SECONDS = 60.0
 #: So many looks in a row without anything becoming calm is a loop.
 ROUNDS_MAX = 60
 
@@ -273,7 +274,7 @@ class House:
 
 @asynccontextmanager
 async def open_house(database_url: str, folder: Path, **changes: Any) -> AsyncIterator[House]:
-    """Open a house with its tables and its company; changes are settings."""
+    """Let a company move into a database with empty tables; changes are settings."""
     settings = Settings(
         database_url=database_url,
         media_url=f"file://{folder / 'media'}",
@@ -282,15 +283,10 @@ async def open_house(database_url: str, folder: Path, **changes: Any) -> AsyncIt
         public_url="http://greenroom.test",
         **changes,
     )
-    db = Database.open(database_url)
+    db = Database.open(database_url, patience_seconds=PATIENCE_SECONDS)
     clock = Clock()
     try:
-        if db.is_sqlite:
-            await clock.govern(db)
-        async with db.engine.begin() as connection:
-            await connection.run_sync(SQLModel.metadata.create_all)
-        if not db.is_sqlite:
-            await clock.govern(db)
+        await clock.govern(db)
         storage = Storage.open(settings.media_url)
         bell = SilentBell()
         player = FolderServer(settings.hls_base, folder / "media" / names.HLS)

@@ -41,6 +41,7 @@ from tests.fakes.plane import Fault
 from tests.integration.engine.boundaries import Gate, GatedLookout, Strike
 from tests.integration.engine.house import House, open_house
 from tests.integration.engine.invariants import Invariants
+from tests.system.tables import sqlite_tables
 
 T = TypeVar("T")
 
@@ -94,8 +95,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     async def _open(self) -> House:
         folder = Path(self._folder)
-        url = f"sqlite:///{folder / 'greenroom.sqlite3'}"
-        return await self._stack.enter_async_context(open_house(url, folder))
+        house = open_house(sqlite_tables(folder), folder)
+        return await self._stack.enter_async_context(house)
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(coroutine)

@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
 
 from api import app
-from orchestration import migrations, preflight
+from orchestration import preflight
 from tests.integration.api.client import Api
 from tests.integration.api.sessions.conftest import Shows
 
@@ -46,7 +44,6 @@ def free_to_guess(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_no_answer_is_outside_the_description(api: Api, shows: Shows, tmp_path: Path) -> None:
     """Good and bad requests, alone and in the order of links, with every check there is."""
-    await stamp(api)
     await shows.live()
     log, config = tmp_path / "schemathesis.txt", tmp_path / "schemathesis.toml"
     config.write_text(CONFIG)
@@ -86,11 +83,3 @@ async def test_no_answer_is_outside_the_description(api: Api, shows: Shows, tmp_
     assert code == 0, said
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert f"✅ {phase}" in said or f"⏭  {phase}" in said, said
-
-
-async def stamp(api: Api) -> None:
-    """Say that the tables are this version's, as they are, so that it is ready."""
-    head = ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head()
-    async with api.resources.db.begin() as tx:
-        await tx.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
-        await tx.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": head})
